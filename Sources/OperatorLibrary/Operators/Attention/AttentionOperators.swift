@@ -1,0 +1,3 @@
+extension OperatorCatalog {
+  static let attentionOperators: [any Operator.Type] = []
+}

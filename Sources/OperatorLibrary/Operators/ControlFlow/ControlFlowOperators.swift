@@ -1,0 +1,3 @@
+extension OperatorCatalog {
+  static let controlFlowOperators: [any Operator.Type] = []
+}

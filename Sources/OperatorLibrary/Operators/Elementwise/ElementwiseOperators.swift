@@ -1,0 +1,3 @@
+extension OperatorCatalog {
+  static let elementwiseOperators: [any Operator.Type] = []
+}

@@ -1,0 +1,3 @@
+extension OperatorCatalog {
+  static let generatorOperators: [any Operator.Type] = []
+}

@@ -1,0 +1,3 @@
+extension OperatorCatalog {
+  static let indexingOperators: [any Operator.Type] = []
+}

@@ -1,0 +1,3 @@
+extension OperatorCatalog {
+  static let lossOperators: [any Operator.Type] = []
+}

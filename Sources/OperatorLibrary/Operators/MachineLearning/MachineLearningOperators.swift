@@ -1,0 +1,3 @@
+extension OperatorCatalog {
+  static let machineLearningOperators: [any Operator.Type] = []
+}

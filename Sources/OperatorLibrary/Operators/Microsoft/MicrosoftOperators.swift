@@ -1,0 +1,3 @@
+extension OperatorCatalog {
+  static let microsoftOperators: [any Operator.Type] = []
+}

@@ -1,0 +1,3 @@
+extension OperatorCatalog {
+  static let movementOperators: [any Operator.Type] = []
+}

@@ -1,0 +1,3 @@
+extension OperatorCatalog {
+  static let normalizationOperators: [any Operator.Type] = []
+}

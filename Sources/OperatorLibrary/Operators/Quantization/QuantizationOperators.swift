@@ -1,0 +1,3 @@
+extension OperatorCatalog {
+  static let quantizationOperators: [any Operator.Type] = []
+}

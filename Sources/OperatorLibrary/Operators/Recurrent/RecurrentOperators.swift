@@ -1,0 +1,3 @@
+extension OperatorCatalog {
+  static let recurrentOperators: [any Operator.Type] = []
+}

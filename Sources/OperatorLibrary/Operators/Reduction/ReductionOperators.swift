@@ -1,0 +1,3 @@
+extension OperatorCatalog {
+  static let reductionOperators: [any Operator.Type] = []
+}

@@ -1,0 +1,3 @@
+extension OperatorCatalog {
+  static let signalOperators: [any Operator.Type] = []
+}

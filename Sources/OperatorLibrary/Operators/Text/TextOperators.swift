@@ -1,0 +1,3 @@
+extension OperatorCatalog {
+  static let textOperators: [any Operator.Type] = []
+}

@@ -1,0 +1,3 @@
+extension OperatorCatalog {
+  static let visionOperators: [any Operator.Type] = []
+}
