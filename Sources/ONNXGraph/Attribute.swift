@@ -1,4 +1,4 @@
-package import ONNXTensor
+import ONNXTensor
 
 /// `AttributeProto`. `type` is kept as stored, for files that leave it out.
 package struct Attribute {

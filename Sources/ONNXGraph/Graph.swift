@@ -1,4 +1,4 @@
-package import ONNXTensor
+import ONNXTensor
 
 /// A `GraphProto`: the main graph, the body of a control-flow operator, or the body of a function.
 ///

@@ -99,3 +99,11 @@ extension Node: Hashable {
   package static func == (left: Node, right: Node) -> Bool { left === right }
   package func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }
 }
+
+extension Node {
+  /// How messages name the node: its name, else its operator and first output, which are stable too.
+  package var label: String {
+    if let name, !name.isEmpty { return name }
+    return "\(opType)(\(outputs.lazy.compactMap { $0?.name }.first ?? ""))"
+  }
+}

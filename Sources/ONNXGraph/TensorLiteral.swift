@@ -1,4 +1,4 @@
-package import ONNXTensor
+import ONNXTensor
 
 /// A `TensorProto` kept field by field, so that writing it back loses nothing.
 ///

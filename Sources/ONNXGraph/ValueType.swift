@@ -1,4 +1,4 @@
-package import ONNXTensor
+import ONNXTensor
 
 /// `TypeProto`: what is known about a value before it is computed.
 package struct ValueType: Sendable {

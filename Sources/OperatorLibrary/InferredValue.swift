@@ -1,5 +1,5 @@
-package import ONNXGraph
-package import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// What inference knows of a value: its type, and its elements where they are known (shapes are computed with these).
 package struct InferredValue {

@@ -1,6 +1,6 @@
-package import FloatKernels
-package import ONNXGraph
-package import ONNXTensor
+import FloatKernels
+import ONNXGraph
+import ONNXTensor
 
 /// One ONNX operator over all opset versions it has kernels for: how to run it, what it infers, how it quantizes.
 ///

@@ -1,4 +1,4 @@
-package import ONNXGraph
+import ONNXGraph
 
 /// All operators, by domain and `op_type`.
 package enum OperatorCatalog {
@@ -40,4 +40,18 @@ package enum OperatorCatalog {
   package static func find(_ node: Node) -> (any Operator.Type)? {
     find(domain: node.canonicalDomain, opType: node.opType)
   }
+}
+
+extension OperatorCatalog {
+  private static let randomOperators: Set<String> = [
+    "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial",
+  ]
+
+  /// True for generators whose results differ from run to run.
+  package static func isRandom(_ node: Node) -> Bool {
+    node.canonicalDomain.isEmpty && randomOperators.contains(node.opType)
+  }
+
+  /// True for nodes that plans leave unfolded although their inputs are known, because the result is far larger.
+  package static func keepsCompactForm(_ node: Node) -> Bool { false }
 }

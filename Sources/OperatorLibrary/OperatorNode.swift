@@ -1,5 +1,5 @@
-package import ONNXGraph
-package import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// A node as operators see it: attributes with checked access, the opset version of its domain, inputs known at plan time.
 package struct OperatorNode {

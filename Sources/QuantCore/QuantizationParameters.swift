@@ -1,4 +1,4 @@
-package import ONNXTensor
+import ONNXTensor
 
 /// Scale and zero point of a tensor: `r = (q - zeroPoint) * scale` (ONNX sign convention).
 ///

@@ -1,0 +1,120 @@
+import FloatKernels
+import ONNXGraph
+import ONNXTensor
+import OperatorLibrary
+
+/// A graph made ready to run: nodes in order with prepared kernels, values in numbered slots, and when each dies.
+final class ExecutionPlan {
+  struct Step {
+    let node: Node
+    /// Failure to prepare is reported when the step is reached: a branch that is never taken may hold anything.
+    let kernel: Result<Kernel, any Error>
+    let inputs: [Int?]
+    let outputs: [Int?]
+    /// Slots that nobody reads after this step.
+    let released: [Int]
+  }
+
+  /// Values that surround the graph, read by it or by graphs nested in it.
+  struct Capture {
+    let value: Value
+    let slot: Int
+  }
+
+  let graph: Graph
+  private(set) var steps: [Step] = []
+  private(set) var inputSlots: [Int] = []
+  private(set) var outputSlots: [Int?] = []
+  private(set) var captures: [Capture] = []
+  /// Slot contents at the start of a run: initializers and folded constants.
+  private(set) var constants: [Int: Tensor] = [:]
+  private(set) var slotCount = 0
+  private var slots: [ObjectIdentifier: Int] = [:]
+
+  /// `opsets` are the imports that hold for the graph; functions bring their own.
+  init(graph: Graph, context: PlanContext) throws {
+    self.graph = graph
+    guard let order = graph.topologicalOrder() else {
+      throw ExecutionError(.failed, "graph '\(graph.name ?? "")' has a cycle")
+    }
+    inputSlots = graph.inputs.map { slot($0.value) }
+    for item in graph.initializers {
+      let slot = slot(item.value)
+      if !graph.isInput(item.value) || context.initializerInputsAreConstant { constants[slot] = try item.literal.tensor() }
+    }
+    for sparse in graph.sparseInitializers {
+      guard let name = sparse.values?.name, let value = graph.values.first(where: { $0.name == name }) else { continue }
+      constants[slot(value)] = try sparse.dense()
+    }
+    var defined = Set(inputSlots).union(constants.keys)
+    var prepared: [(node: Node, kernel: Result<Kernel, any Error>, inputs: [Int?], outputs: [Int?], reads: [Int])] = []
+    for node in order {
+      let inputs = node.inputs.map { $0.map { slot($0) } }
+      let captured = node.capturedValues
+      let reads = inputs.compactMap { $0 } + captured.map { slot($0) }
+      for (value, slot) in zip(node.inputs.compactMap { $0 } + captured, reads) where defined.insert(slot).inserted {
+        captures.append(Capture(value: value, slot: slot))
+      }
+      let outputs = node.outputs.map { $0.map { slot($0) } }
+      defined.formUnion(outputs.compactMap { $0 })
+      let known = inputs.map { $0.flatMap { constants[$0] } }
+      let kernel = Result { try context.prepare(node, constants: known) }
+      if context.foldsConstants, case .success(let kernel) = kernel,
+        let results = Self.fold(node, kernel, inputs: inputs, known: known)
+      {
+        for (slot, tensor) in zip(outputs, results) { if let slot { constants[slot] = tensor } }
+        continue
+      }
+      prepared.append((node, kernel, inputs, outputs, reads))
+    }
+    outputSlots = graph.outputs.map { port in
+      let slot = slot(port.value)
+      if defined.insert(slot).inserted { captures.append(Capture(value: port.value, slot: slot)) }
+      return slot
+    }
+    schedule(prepared)
+  }
+
+  private func slot(_ value: Value) -> Int {
+    let key = ObjectIdentifier(value)
+    if let slot = slots[key] { return slot }
+    slots[key] = slotCount
+    slotCount += 1
+    return slotCount - 1
+  }
+
+  func existingSlot(of value: Value) -> Int? { slots[ObjectIdentifier(value)] }
+
+  private func schedule(
+    _ prepared: [(node: Node, kernel: Result<Kernel, any Error>, inputs: [Int?], outputs: [Int?], reads: [Int])]
+  ) {
+    var lastRead = [Int: Int]()
+    for (index, item) in prepared.enumerated() {
+      for slot in item.reads { lastRead[slot] = index }
+      for slot in item.outputs.compactMap({ $0 }) where lastRead[slot] == nil { lastRead[slot] = index }
+    }
+    let kept = Set(outputSlots.compactMap { $0 })
+    var released = [[Int]](repeating: [], count: prepared.count)
+    for (slot, index) in lastRead where !kept.contains(slot) && constants[slot] == nil { released[index].append(slot) }
+    steps = zip(prepared, released).map { item, released in
+      Step(node: item.node, kernel: item.kernel, inputs: item.inputs, outputs: item.outputs, released: released)
+    }
+  }
+
+  /// The outputs of a node whose inputs are all known; nil when it must be run each time.
+  private static func fold(_ node: Node, _ kernel: Kernel, inputs: [Int?], known: [Tensor?]) -> [Tensor?]? {
+    guard node.subgraphs.isEmpty, !OperatorCatalog.isRandom(node), !OperatorCatalog.keepsCompactForm(node) else { return nil }
+    for (slot, tensor) in zip(inputs, known) where slot != nil && tensor == nil { return nil }
+    let values = known.map { $0.map { RuntimeValue.tensor($0) } }
+    guard let results = try? kernel.body(values, EvaluationContext(outputCount: node.outputs.count)),
+      results.count >= node.outputs.count
+    else { return nil }
+    var tensors: [Tensor?] = []
+    for (value, result) in zip(node.outputs, results) {
+      guard value != nil else { tensors.append(nil); continue }
+      guard case .tensor(let tensor) = result else { return nil }
+      tensors.append(tensor)
+    }
+    return tensors
+  }
+}

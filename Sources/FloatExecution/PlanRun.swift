@@ -1,0 +1,96 @@
+import FloatKernels
+import ONNXGraph
+import ONNXTensor
+import OperatorLibrary
+
+/// One execution of a plan: the values in their slots.
+final class PlanRun {
+  private let plan: ExecutionPlan
+  private let context: PlanContext
+  private let threads: ThreadPool
+  private let pool: BufferPool?
+  private let tap: TensorTap?
+  private var values: [RuntimeValue?]
+  private var nestedPlans: [ObjectIdentifier: ExecutionPlan] = [:]
+  private weak var parent: PlanRun?
+
+  init(plan: ExecutionPlan, context: PlanContext, threads: ThreadPool, pool: BufferPool?, tap: TensorTap? = nil) {
+    self.plan = plan
+    self.context = context
+    self.threads = threads
+    self.pool = pool
+    self.tap = tap
+    values = Array(repeating: nil, count: plan.slotCount)
+  }
+
+  /// Graph inputs by position; nil where an initializer stands in for it or the input is optional.
+  func execute(inputs: [RuntimeValue?], parent: PlanRun?) throws -> [RuntimeValue] {
+    self.parent = parent
+    for (slot, tensor) in plan.constants { values[slot] = .tensor(tensor) }
+    for (slot, input) in zip(plan.inputSlots, inputs) { if let input { values[slot] = input } }
+    for capture in plan.captures { values[capture.slot] = parent?.value(of: capture.value) }
+    if let tap {
+      for (slot, port) in zip(plan.inputSlots, plan.graph.inputs) {
+        if let value = values[slot], plan.constants[slot] == nil { try tap(port.value, value) }
+      }
+    }
+    for step in plan.steps { try execute(step) }
+    return try zip(plan.outputSlots, plan.graph.outputs).map { slot, port in
+      guard let slot, let value = values[slot] else {
+        throw ExecutionError(.failed, "output '\(port.value.name)' of graph '\(plan.graph.name ?? "")' has no value")
+      }
+      return value
+    }
+  }
+
+  private func execute(_ step: ExecutionPlan.Step) throws {
+    let node = step.node
+    do {
+      let kernel = try step.kernel.get()
+      let inputs = try zip(step.inputs, node.inputs).map { slot, value -> RuntimeValue? in
+        guard let slot else { return nil }
+        guard let found = values[slot] else {
+          throw ExecutionError(.failed, "input '\(value?.name ?? "")' has no value", node: node)
+        }
+        return found
+      }
+      let evaluation = EvaluationContext(
+        threads: threads, pool: pool, outputCount: node.outputs.count,
+        runGraph: { [unowned self] graph, inputs in try self.run(graph, inputs: inputs) })
+      let results = try kernel.body(inputs, evaluation)
+      for (index, slot) in step.outputs.enumerated() {
+        guard let slot, let value = node.outputs[index] else { continue }
+        guard index < results.count, let result = results[index] else {
+          throw ExecutionError(.failed, "output \(index) ('\(value.name)') was not computed", node: node)
+        }
+        values[slot] = result
+        try tap?(value, result)
+      }
+    } catch let error as ExecutionError {
+      throw error.node == nil ? ExecutionError(error.code, error.message, node: node) : error
+    } catch {
+      throw ExecutionError(.failed, "\(error)", node: node)
+    }
+    for slot in step.released { values[slot] = nil }
+  }
+
+  private func run(_ graph: Graph, inputs: [RuntimeValue?]) throws -> [RuntimeValue] {
+    let key = ObjectIdentifier(graph)
+    let nested: ExecutionPlan
+    if let known = nestedPlans[key] {
+      nested = known
+    } else {
+      nested = try ExecutionPlan(graph: graph, context: context)
+      nestedPlans[key] = nested
+    }
+    let run = PlanRun(plan: nested, context: context, threads: threads, pool: pool, tap: tap)
+    run.nestedPlans = nestedPlans
+    defer { nestedPlans = run.nestedPlans }
+    return try run.execute(inputs: inputs, parent: self)
+  }
+
+  private func value(of value: Value) -> RuntimeValue? {
+    if let slot = plan.existingSlot(of: value), let found = values[slot] { return found }
+    return parent?.value(of: value)
+  }
+}
