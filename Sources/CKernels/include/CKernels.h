@@ -1,1 +1,6 @@
 #pragma once
+
+#include "ck_cpu.h"
+#include "ck_threads.h"
+#include "ck_float.h"
+#include "ck_statistics.h"
