@@ -14,6 +14,9 @@ package final class ThreadPool: Sendable {
 
   deinit { ck_pool_destroy(pool) }
 
+  /// Runs everything on the caller.
+  package static let serial = ThreadPool(threads: 1)
+
   package static var processorCount: Int { Int(ck_processor_count()) }
 
   package var threadCount: Int { Int(ck_pool_threads(pool)) }
