@@ -1,0 +1,49 @@
+import FloatExecution
+import FloatKernels
+import ONNXFormat
+import ONNXGraph
+import ONNXTensor
+
+/// An ONNX model on disk, read and checked.
+///
+/// Weights stay in the file: it is mapped, not copied, and must not change while the object lives.
+public final class ModelFile {
+  public let path: String
+  package let model: Model
+
+  /// Reads the model.
+  ///
+  /// - Throws: `QuantizerError` of kind `badInput` when the file is missing, damaged or no ONNX model.
+  public init(path: String) throws(QuantizerError) {
+    self.path = path
+    model = try folding(path) { try ModelDecoder.load(path: path) }
+  }
+
+  /// A graph input or output.
+  public struct Port: Sendable {
+    public let name: String
+    /// The element type's ONNX name, "" where the model does not say.
+    public let elementType: String
+    /// Extents; -1 is unknown, nil where not even the rank is known.
+    public let shape: [Int]?
+  }
+
+  /// The inputs that have to be given.
+  public var inputs: [Port] { model.graph.requiredInputs.map { Self.port($0.name, $0.type) } }
+
+  public var outputs: [Port] { model.graph.outputs.map { Self.port($0.value.name, $0.info.type) } }
+
+  private static func port(_ name: String, _ type: ValueType?) -> Port {
+    let shape = type?.tensorType?.shape?.map { dimension in
+      if case .value(let extent) = dimension.extent { Int(extent) } else { -1 }
+    }
+    return Port(name: name, elementType: type?.elementType?.name ?? "", shape: shape)
+  }
+
+  /// Whether the graph carries QuantizeLinear or DequantizeLinear nodes.
+  public var isQuantized: Bool {
+    model.graph.allGraphs.contains { graph in
+      graph.nodes.contains { ["QuantizeLinear", "DequantizeLinear"].contains($0.opType) }
+    }
+  }
+}
