@@ -1,0 +1,107 @@
+# make setup     installs what is missing: Debian or Ubuntu packages, Swift 6.3 if PATH has none, the Python venv of the tests
+# make           builds onnxq: .build/release/onnxq
+# make demo      calibrate, insert-qdq, verify on the digits network of Fixtures/digits
+# make test      everything that CI runs
+# make test-full make test, then the sanitizer checks and the long campaigns
+# make conformance | interop | end-to-end | bench | format | lint | proto | libonnx | install PREFIX=... | clean
+
+PYTHON3 ?= python3
+PREFIX ?= /usr/local
+CONFIGURATION := release
+BUILD := .build/$(CONFIGURATION)
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+SWIFT_SOURCES := Package.swift Sources Tests
+
+# A toolchain that `make setup` fetched, for where PATH has no Swift 6.3.
+ifneq ($(wildcard .cache/toolchain/usr/bin/swift),)
+export PATH := $(CURDIR)/.cache/toolchain/usr/bin:$(PATH)
+endif
+export ONNXQ := $(CURDIR)/$(BUILD)/onnxq
+
+# The flags are the same wherever the package is built: one build serves the tests, the scripts and the demo.
+SWIFT_BUILD := swift build -c $(CONFIGURATION)
+SWIFT_TEST := swift test -c $(CONFIGURATION) --disable-testable-imports --disable-xctest
+
+.PHONY: all build setup machine venv demo test test-full unit conformance interop end-to-end accuracy bench format lint \
+  clean install
+
+all: build
+
+-include proto/proto.mk
+
+setup: machine venv
+
+machine:
+	@.ci/setup
+
+venv: $(VENV)/installed
+
+$(VENV)/installed: Tests/python/requirements.txt | machine
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "the tests need Python 3.11 or later: make PYTHON3=/path/to/python3 ..."; exit 1; }
+	$(PYTHON3) -m venv --clear $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r Tests/python/requirements.txt
+	@touch $@
+
+build: machine
+	$(SWIFT_BUILD) --product onnxq
+
+demo: build
+	@Fixtures/digits/demo
+
+unit: build venv
+	ONNXQ_NODE_SUITE=$(CURDIR)/.cache/node-suite $(SWIFT_TEST)
+
+# The onnx package's node tests, every operator, through `onnxq test`.
+conformance: build venv
+	$(PYTHON) Tests/python/conformance.py
+
+# Float and Q/DQ models held against onnxruntime.
+interop: build venv
+	$(PYTHON) Tests/python/compare_with_onnxruntime.py
+	$(PYTHON) Tests/python/check_qdq.py
+
+accuracy: build venv
+	$(PYTHON) Tests/python/accuracy.py
+
+# The command line: the three commands, idempotence, thread counts, broken files, mutations.
+end-to-end: build venv
+	$(PYTHON) Tests/python/end_to_end.py
+	$(PYTHON) Tests/python/bad_inputs.py
+
+# One recipe, so that the parts come in this order and the first that fails ends the run.
+test: setup
+	$(MAKE) lint
+	$(MAKE) check-proto
+	$(MAKE) check-libonnx
+	$(MAKE) unit
+	$(MAKE) end-to-end
+	$(MAKE) conformance
+	$(MAKE) interop
+	$(MAKE) accuracy
+	$(MAKE) demo
+
+test-full: test
+	$(MAKE) check-guard
+	$(PYTHON) Tests/python/bad_inputs.py --mutations 10000
+	$(PYTHON) Tests/python/compare_with_onnxruntime.py --samples 50
+	$(MAKE) bench
+
+bench: build venv
+	$(PYTHON) Tests/python/bench.py
+
+format:
+	swift format --in-place --parallel --recursive $(SWIFT_SOURCES)
+
+lint:
+	swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)
+
+# With the Swift standard library inside: the installed program needs no toolchain.
+install: machine
+	$(SWIFT_BUILD) --scratch-path .build-install --static-swift-stdlib --product onnxq
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 .build-install/$(CONFIGURATION)/onnxq $(DESTDIR)$(PREFIX)/bin/onnxq
+
+clean:
+	rm -rf .build .build-install build $(VENV)
