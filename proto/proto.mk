@@ -63,9 +63,9 @@ check-libonnx: libonnx
 	@mkdir -p build/libonnx/example
 	cd build/libonnx/example && \
 	export PKG_CONFIG_PATH="$(CURDIR)/$(LIBONNX)/lib/pkgconfig:$$PKG_CONFIG_PATH" && \
-	$(CC) -O2 -Wall -Wextra -Werror $(CURDIR)/Examples/libonnx/list_nodes.c \
+	$(CC) -O2 -Wall -Wextra -Werror $(CURDIR)/docs/examples/libonnx/list_nodes.c \
 	  $$(pkg-config --cflags --libs libonnx) -Wl,-rpath,$(CURDIR)/$(LIBONNX)/lib -o list_nodes && \
-	$(CC) -O2 -Wall -Wextra -Werror $(CURDIR)/Examples/libonnx/list_nodes.c $$(pkg-config --cflags libonnx) \
+	$(CC) -O2 -Wall -Wextra -Werror $(CURDIR)/docs/examples/libonnx/list_nodes.c $$(pkg-config --cflags libonnx) \
 	  $(CURDIR)/$(LIBONNX)/lib/libonnx.a $$(pkg-config --libs libprotobuf-c) -o list_nodes_static
 	$(PYTHON) Tests/python/check_libonnx.py build/libonnx/example/list_nodes build/libonnx/example/list_nodes_static
 
