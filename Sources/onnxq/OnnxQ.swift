@@ -17,7 +17,7 @@ struct OnnxQ: ParsableCommand {
       Exit codes: 0 good, 1 ran and fell short, 2 usage, 3 bad input, 4 internal error.
       """,
     version: Version.text,
-    subcommands: [])
+    subcommands: [Test.self])
 
   static func main() {
     do {
