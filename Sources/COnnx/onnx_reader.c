@@ -8,32 +8,52 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// Turns the spans in the `raw_data` fields of a skeleton's tree into pointers. The guard has bounded the depth.
-static void point_into(ProtobufCMessage *message, const uint8_t *bytes) {
+// Calls `visit` for every TensorProto. The guard has bounded the depth of trees that come from files.
+static void visit_tensors(const ProtobufCMessage *message, void (*visit)(Onnx__TensorProto *, void *), void *context) {
   const ProtobufCMessageDescriptor *type = message->descriptor;
   if (type == &onnx__tensor_proto__descriptor) {
-    Onnx__TensorProto *tensor = (Onnx__TensorProto *)message;
-    if (tensor->has_raw_data && tensor->raw_data.len == sizeof(onnx_span)) {
-      onnx_span span;
-      memcpy(&span, tensor->raw_data.data, sizeof span);
-      tensor->raw_data.data = (uint8_t *)(uintptr_t)(bytes + span.offset);
-      tensor->raw_data.len = span.length;
-    }
+    visit((Onnx__TensorProto *)(uintptr_t)message, context);
     return;
   }
   for (unsigned i = 0; i < type->n_fields; i++) {
     const ProtobufCFieldDescriptor *field = &type->fields[i];
     if (field->type != PROTOBUF_C_TYPE_MESSAGE || !onnx_holds_tensors(field->descriptor)) continue;
-    char *base = (char *)message;
+    const char *base = (const char *)message;
     if (field->label == PROTOBUF_C_LABEL_REPEATED) {
-      size_t count = *(size_t *)(base + field->quantifier_offset);
-      ProtobufCMessage **elements = *(ProtobufCMessage ***)(base + field->offset);
-      for (size_t k = 0; k < count; k++) point_into(elements[k], bytes);
+      size_t count = *(const size_t *)(base + field->quantifier_offset);
+      ProtobufCMessage *const *elements = *(ProtobufCMessage *const *const *)(base + field->offset);
+      for (size_t k = 0; k < count; k++) visit_tensors(elements[k], visit, context);
     } else {
-      ProtobufCMessage *element = *(ProtobufCMessage **)(base + field->offset);
-      if (element) point_into(element, bytes);
+      const ProtobufCMessage *element = *(ProtobufCMessage *const *)(base + field->offset);
+      if (element) visit_tensors(element, visit, context);
     }
   }
+}
+
+// Turns the span in a skeleton's `raw_data` into a pointer into the bytes.
+static void point_into(Onnx__TensorProto *tensor, void *bytes) {
+  if (!tensor->has_raw_data || tensor->raw_data.len != sizeof(onnx_span)) return;
+  onnx_span span;
+  memcpy(&span, tensor->raw_data.data, sizeof span);
+  tensor->raw_data.data = (uint8_t *)bytes + span.offset;
+  tensor->raw_data.len = span.length;
+}
+
+typedef struct collection {
+  Onnx__TensorProto **tensors;
+  size_t count, capacity;
+} collection;
+
+static void collect(Onnx__TensorProto *tensor, void *context) {
+  collection *c = context;
+  if (c->count < c->capacity) c->tensors[c->count] = tensor;
+  c->count++;
+}
+
+size_t onnx_collect_tensors(const ProtobufCMessage *message, Onnx__TensorProto **tensors, size_t capacity) {
+  collection c = {.tensors = tensors, .count = 0, .capacity = capacity};
+  visit_tensors(message, collect, &c);
+  return c.count;
 }
 
 ProtobufCMessage *onnx_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t size,
@@ -58,7 +78,7 @@ ProtobufCMessage *onnx_unpack(const ProtobufCMessageDescriptor *type, const uint
     *arena = NULL;
     return NULL;
   }
-  if (onnx_holds_tensors(type)) point_into(message, bytes);
+  if (onnx_holds_tensors(type)) visit_tensors(message, point_into, (void *)(uintptr_t)bytes);
   return message;
 }
 

@@ -28,6 +28,8 @@ package struct Attribute {
   package var referenceName: String?
   package var docString: String?
   package var unknownFields: [UnknownField] = []
+  /// The file states the type but leaves the value out, which then is zero or empty; it is left out again when written.
+  package var isDefaultOmitted = false
 
   package init(_ name: String, _ payload: Payload) {
     self.name = name

@@ -5,3 +5,4 @@
 #include "onnx_guard.h"
 #include "onnx_arena.h"
 #include "onnx_reader.h"
+#include "onnx_writer.h"

@@ -1,0 +1,118 @@
+import COnnx
+import Glibc
+package import ONNXGraph
+import ONNXTensor
+
+/// Models to files, lossless: what the model was read from comes back field by field.
+package enum ModelEncoder {
+  package enum ExternalDataPolicy: Sendable {
+    /// External weights stay in the source's data file; an output that cannot point to it is refused.
+    case keep
+    /// External weights go to a new data file beside the output.
+    case copy
+  }
+
+  package struct Options: Sendable {
+    package var externalData: ExternalDataPolicy
+    /// A model that would be longer moves its large weights to a data file; protobuf ends at 2 GiB.
+    package var longestFile: Int
+
+    package init(externalData: ExternalDataPolicy = .keep, longestFile: Int = Int(Int32.max)) {
+      self.externalData = externalData
+      self.longestFile = longestFile
+    }
+  }
+
+  package struct Written: Sendable {
+    package let path: String
+    package let byteCount: Int
+    /// The data file that was written with it, `<file name>.<content hash>.data`.
+    package let dataPath: String?
+    /// Whether the model was as read, so that the file is the source's byte for byte.
+    package let isCopy: Bool
+  }
+
+  /// Writes aside and renames: the data file first, then the model.
+  @discardableResult
+  package static func save(
+    _ model: Model, to path: String, options: Options = Options()
+  ) throws(ModelFormatError) -> Written {
+    defer { withExtendedLifetime(model) {} }
+    let tree = try ModelTree(model)
+    let writer = ExternalDataWriter(tree: tree, source: model.source, outputPath: path)
+    var isChanged = false
+    var dataPath: String?
+    var payloads: [(ExternalDataWriter.TensorMessage, UnsafeRawBufferPointer)] = []
+    switch options.externalData {
+    case .keep: isChanged = try writer.relocate()
+    case .copy: payloads = try writer.externalPayloads()
+    }
+    if tree.packedSize > min(options.longestFile, Int(Int32.max)) { payloads += writer.movablePayloads() }
+    if !payloads.isEmpty {
+      dataPath = try writer.write(payloads)
+      isChanged = true
+    }
+    guard tree.packedSize <= Int(Int32.max) else {
+      throw ModelFormatError(
+        .unwritable, "is longer than 2 GiB even with its weights in a data file", at: path)
+    }
+
+    let file = try AtomicFile(replacing: path)
+    if !isChanged, let source = model.source, try tree.equals(source) {
+      try file.write(source.bytes.bytes)
+      try file.commit()
+      return Written(path: path, byteCount: source.bytes.count, dataPath: nil, isCopy: true)
+    }
+    var count: UInt64 = 0
+    try file.check(onnx_pack_to_descriptor(tree.message, file.descriptor, &count))
+    try file.commit()
+    return Written(path: path, byteCount: Int(count), dataPath: dataPath, isCopy: false)
+  }
+
+  /// The model in wire form, external references as they stand.
+  package static func bytes(of model: Model) throws(ModelFormatError) -> [UInt8] {
+    defer { withExtendedLifetime(model) {} }
+    let tree = try ModelTree(model)
+    try checkSize(tree)
+    return packed(tree.message)
+  }
+
+  /// Streams the model to an open file, external references as they stand.
+  package static func write(_ model: Model, toDescriptor descriptor: Int32) throws(ModelFormatError) {
+    defer { withExtendedLifetime(model) {} }
+    let tree = try ModelTree(model)
+    try checkSize(tree)
+    let code = onnx_pack_to_descriptor(tree.message, descriptor, nil)
+    if code != 0 { throw FileMapping.fault("standard output", code) }
+  }
+
+  private static func checkSize(_ tree: ModelTree) throws(ModelFormatError) {
+    guard tree.packedSize <= Int(Int32.max) else {
+      throw ModelFormatError(
+        .unwritable, "a model longer than 2 GiB needs a data file", advice: "write it to a file")
+    }
+  }
+}
+
+extension ModelTree {
+  var message: UnsafeMutablePointer<ProtobufCMessage> {
+    UnsafeMutableRawPointer(root).assumingMemoryBound(to: ProtobufCMessage.self)
+  }
+
+  var packedSize: Int { protobuf_c_message_get_packed_size(message) }
+
+  /// Whether this is, field by field, what the source holds.
+  func equals(_ source: ModelSource) throws(ModelFormatError) -> Bool {
+    let original = try UnpackedMessage(onnx_model_type(), bytes: source.bytes, location: source.path)
+    defer { withExtendedLifetime(original) {} }
+    return onnx_messages_equal(message, original.root) != 0
+  }
+
+  /// Every TensorProto in the tree.
+  func tensors() -> [UnsafeMutablePointer<Onnx__TensorProto>] {
+    let count = onnx_collect_tensors(message, nil, 0)
+    return [UnsafeMutablePointer<Onnx__TensorProto>?](unsafeUninitializedCapacity: count) { buffer, initialized in
+      initialized = min(count, onnx_collect_tensors(message, buffer.baseAddress, count))
+    }.compactMap { $0 }
+  }
+}
