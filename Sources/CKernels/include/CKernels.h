@@ -4,3 +4,4 @@
 #include "ck_threads.h"
 #include "ck_float.h"
 #include "ck_statistics.h"
+#include "ck_integer.h"

@@ -2,6 +2,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ck_cpu.h"
+#include "ck_threads.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -15,15 +18,10 @@ extern "C" {
 // [channel]; a one- or two-dimensional operator has leading dimensions of 1.
 //
 // Buffers read by kernels must be readable for CK_INT_SLACK bytes past their end (the values there do not matter).
+//
+// Every kernel runs on the instruction set given, or on the best available where the machine lacks it.
 
-#define CK_INT_SLACK 192
-
-struct ck_pool;
-
-typedef enum { CK_INT_BEST = 0, CK_INT_PORTABLE = 1, CK_INT_AVX2 = 2, CK_INT_AVX512VNNI = 3 } ck_int_isa;
-
-// The widest instruction set of this machine that the kernels know.
-ck_int_isa ck_int_best_isa(void);
+#define CK_INT_SLACK 64
 
 // A real multiplier m0 * 2^-shift. m0 is a float32's mantissa shifted left by 7: 2^30 <= m0 < 2^31, or 0.
 // 0 <= shift; a shift beyond 62 gives 0.
@@ -78,7 +76,7 @@ typedef struct {
   ck_int_type type;                        // of the output; CK_INT_S32 gives the accumulators
   ck_int_output output;                    // of any type but CK_INT_S32
   const ck_int_multiplier *multipliers;    // one for each output (CK_INT_ROUND_FIXED)
-  const float *float_multipliers;          // one for each output (CK_INT_ROUND_FLOAT32)
+  const uint32_t *float_multipliers;       // float32 bit patterns, one for each output (CK_INT_ROUND_FLOAT32)
   ck_int_rounding rounding;
 } ck_int_conv_spec;
 
@@ -101,18 +99,18 @@ int64_t ck_int_conv_workspace(const ck_int_conv *conv, const ck_int_conv_geometr
 // y: [batch][output depth][height][width][outputs] of the spec's type. 0, or -1 for sizes that are not valid.
 int ck_int_conv_run(
     const ck_int_conv *conv, const ck_int_conv_geometry *g, const uint8_t *x, void *y, void *workspace,
-    struct ck_pool *pool, ck_int_isa isa);
+    ck_pool *pool, ck_isa isa);
 
 // y[rows][outputs] = x[rows][depth] . weights^T: a convolution of 1x1 over rows pixels, with x rows `stride` bytes apart.
 int ck_int_matmul_run(
-    const ck_int_conv *conv, int64_t rows, int64_t stride, const uint8_t *x, void *y, struct ck_pool *pool,
-    ck_int_isa isa);
+    const ck_int_conv *conv, int64_t rows, int64_t stride, const uint8_t *x, void *y, ck_pool *pool,
+    ck_isa isa);
 
 // Product of two activations: y[rows][columns] (int32) = sum over k of (a[rows][k] - a_zero) (b[k][columns] - b_zero).
 // transposed: b is [columns][k]. The bound depth * 255 * 255 must fit int32. 0, or -1 where memory is short.
 int ck_int_matmul_dynamic(
     int64_t rows, int64_t columns, int64_t depth, const uint8_t *a, int32_t a_zero, const uint8_t *b, int32_t b_zero,
-    int transposed, int32_t *y, struct ck_pool *pool, ck_int_isa isa);
+    int transposed, int32_t *y, ck_pool *pool, ck_isa isa);
 
 // The definitions: plain loops over the unpacked weights.
 void ck_int_conv_reference(
@@ -128,7 +126,7 @@ void ck_int_conv_wide(
 // y[rows][channels] from accumulators; one multiplier for each channel, or one for all (per_channel 0).
 void ck_int_requantize(
     const int32_t *acc, int64_t rows, int64_t channels, const ck_int_multiplier *m, int per_channel,
-    ck_int_output out, ck_int_type type, void *y, ck_int_isa isa);
+    ck_int_output out, ck_int_type type, void *y, ck_isa isa);
 void ck_int_requantize_float32(
     const int32_t *acc, int64_t rows, int64_t channels, const float *m, int per_channel, ck_int_output out,
     ck_int_type type, void *y);
@@ -142,7 +140,7 @@ int64_t ck_int_count_ties(
 // acc[rows][channels], r[rows][channels] uint8.
 void ck_int_requantize_add(
     const int32_t *acc, int64_t rows, int64_t channels, const ck_int_multiplier *m, int per_channel, const uint8_t *r,
-    int32_t r_zero, ck_int_multiplier mr, ck_int_output out, uint8_t *y, ck_int_isa isa);
+    int32_t r_zero, ck_int_multiplier mr, ck_int_output out, uint8_t *y, ck_isa isa);
 
 // Real values of accumulators: float32(acc) * scale, one product each (the declared end of an integer region).
 void ck_int_dequantize(
@@ -166,7 +164,7 @@ typedef struct {
 } ck_int_add_spec;
 void ck_int_add(
     const ck_int_add_spec *spec, const ck_int_broadcast *loop, const uint8_t *a, const uint8_t *b, uint8_t *y,
-    ck_int_isa isa);
+    ck_isa isa);
 
 // clamp(zero + round((a - a_zero) (b - b_zero) m)).
 typedef struct {
@@ -176,7 +174,7 @@ typedef struct {
 } ck_int_mul_spec;
 void ck_int_mul(
     const ck_int_mul_spec *spec, const ck_int_broadcast *loop, const uint8_t *a, const uint8_t *b, uint8_t *y,
-    ck_int_isa isa);
+    ck_isa isa);
 
 // float32 forms, as onnxruntime's QLinearAdd and QLinearMul: scales as float32, products and sums rounded one by one.
 void ck_int_add_float32(
@@ -184,7 +182,7 @@ void ck_int_add_float32(
     float b_scale, float y_scale, ck_int_output out, uint8_t *y);
 
 // y[i] = table[x[i]].
-void ck_int_lookup(const uint8_t *x, int64_t count, const uint8_t table[256], uint8_t *y, ck_int_isa isa);
+void ck_int_lookup(const uint8_t *x, int64_t count, const uint8_t table[256], uint8_t *y, ck_isa isa);
 
 // table[i] = clamp(zero + round((i - x_zero) m)).
 void ck_int_rescale_table(int32_t x_zero, ck_int_multiplier m, ck_int_output out, uint8_t table[256]);
@@ -200,22 +198,22 @@ typedef struct {
 // Maximum over the window's elements inside the input; `none` where there is none.
 void ck_int_max_pool(
     const ck_int_pool_shape *s, const ck_int_conv_geometry *g, const uint8_t *x, uint8_t none, uint8_t *y,
-    ck_int_isa isa);
+    ck_isa isa);
 
 // Sum of x - x_zero over the window's elements inside the input, and their number.
 // sums: [batch][output...][channels]; counts: [output...] elements inside the input.
 void ck_int_pool_sums(
     const ck_int_pool_shape *s, const ck_int_conv_geometry *g, const uint8_t *x, int32_t x_zero, int32_t *sums,
-    int32_t *counts, ck_int_isa isa);
+    int32_t *counts, ck_isa isa);
 
 // sums[outer][inner] = sum over k < count of x[outer][k][inner] - x_zero. count * 255 must fit int32.
 void ck_int_sums(
-    const uint8_t *x, int64_t outer, int64_t count, int64_t inner, int32_t x_zero, int32_t *sums, ck_int_isa isa);
+    const uint8_t *x, int64_t outer, int64_t count, int64_t inner, int32_t x_zero, int32_t *sums, ck_isa isa);
 
 // --- Layout -----------------------------------------------------------------------------------------------------------
 
 // [batch][rows][columns] to [batch][columns][rows], elements of 1 byte.
-void ck_int_transpose(const uint8_t *x, int64_t batch, int64_t rows, int64_t columns, uint8_t *y, ck_int_isa isa);
+void ck_int_transpose(const uint8_t *x, int64_t batch, int64_t rows, int64_t columns, uint8_t *y, ck_isa isa);
 
 // y[i] = x[i] ^ 128: int8 to the biased form and back.
 void ck_int_flip_sign(const uint8_t *x, int64_t count, uint8_t *y);

@@ -8,25 +8,9 @@ static int multiply(int64_t *product, int64_t a, int64_t b) {
   return a < 0 || b < 0 || __builtin_mul_overflow(a, b, product);
 }
 
-ck_int_isa ck_int_best_isa(void) {
-#if CK_INT_X86
-  if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq"))
-    return CK_INT_AVX512VNNI;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return CK_INT_AVX2;
-#endif
-  return CK_INT_PORTABLE;
-}
-
-ck_int_isa ck_int_resolve(ck_int_isa isa) {
-  ck_int_isa best = ck_int_best_isa();
-  return isa == CK_INT_BEST || isa > best ? best : isa;
-}
-
-void ck_int_parallel(struct ck_pool *pool, int64_t count, int64_t grain, ck_int_body body, void *context) {
-  (void)pool;
-  (void)grain;
-  if (count > 0) body(context, 0, count);
+ck_isa ck_int_resolve(ck_isa isa) {
+  if (!ck_isa_available(isa)) isa = ck_isa_best();
+  return isa == CK_ISA_AVXVNNI ? CK_ISA_AVX2 : isa;
 }
 
 static int64_t gcd64(int64_t c) {
@@ -64,7 +48,7 @@ static void set_constant(
   q->w_zero[lane] = s->w_zero ? s->w_zero[n] : 0;
   if (s->type == CK_INT_S32) return;
   if (s->rounding == CK_INT_ROUND_FLOAT32) {
-    q->scale[lane] = s->float_multipliers[n];
+    q->scale[lane] = ck_float_of_bits(s->float_multipliers[n]);
     return;
   }
   ck_int_multiplier m = s->multipliers[n];
@@ -219,7 +203,7 @@ typedef struct {
   ck_depthwise_kernel row;
 } job;
 
-static void pad_rows(void *context, int64_t begin, int64_t end) {
+static void pad_rows(void *context, ptrdiff_t begin, ptrdiff_t end) {
   job *j = context;
   const ck_int_conv_geometry *g = j->g;
   int64_t c = j->c->shape.channels, width = g->input[2] * c, left = g->begin[2] * c, full = j->l->padded[2] * c;
@@ -254,7 +238,7 @@ static int32_t strip_sum(const uint8_t *p, const ck_int_conv *c, const int64_t *
 
 enum { LONGEST_BLOCK = 1200 };
 
-static void run_blocks(void *context, int64_t begin, int64_t end) {
+static void run_blocks(void *context, ptrdiff_t begin, ptrdiff_t end) {
   job *j = context;
   const ck_int_conv *c = j->c;
   const int64_t *out = j->l->out, *pd = j->l->padded, *stride = c->shape.stride;
@@ -303,7 +287,7 @@ static void run_blocks(void *context, int64_t begin, int64_t end) {
   }
 }
 
-static void run_rows(void *context, int64_t begin, int64_t end) {
+static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end) {
   job *j = context;
   const ck_int_conv *c = j->c;
   const ck_int_conv_shape *s = &c->shape;
@@ -330,13 +314,13 @@ static void run_rows(void *context, int64_t begin, int64_t end) {
   }
 }
 
-static void choose_kernels(job *j, ck_int_isa isa) {
+static void choose_kernels(job *j, ck_isa isa) {
   isa = ck_int_resolve(isa);
   j->tile = ck_tile_portable;
   j->row = ck_depthwise_portable;
 #if CK_INT_X86
-  if (isa == CK_INT_AVX2) j->tile = ck_tile_avx2, j->row = ck_depthwise_avx2;
-  if (isa == CK_INT_AVX512VNNI) j->tile = ck_tile_avx512, j->row = ck_depthwise_avx512;
+  if (isa == CK_ISA_AVX2) j->tile = ck_tile_avx2, j->row = ck_depthwise_avx2;
+  if (isa == CK_ISA_AVX512) j->tile = ck_tile_avx512, j->row = ck_depthwise_avx512;
 #endif
 }
 
@@ -363,7 +347,7 @@ static void split(job *j) {
 
 int ck_int_conv_run(
     const ck_int_conv *c, const ck_int_conv_geometry *g, const uint8_t *x, void *y, void *workspace,
-    struct ck_pool *pool, ck_int_isa isa) {
+    ck_pool *pool, ck_isa isa) {
   layout l;
   if (plan(c, g, &l)) return -1;
   if (l.pixels == 0 || g->batch == 0) return 0;
@@ -393,13 +377,13 @@ int ck_int_conv_run(
     if (l.pad) {
       j.source = j.padded;
       int64_t row = l.padded[2] * s->channels;
-      ck_int_parallel(pool, images * l.padded[0] * l.padded[1], 1 + 65536 / (row + 1), pad_rows, &j);
+      ck_parallel_for(pool, images * l.padded[0] * l.padded[1], 1 + 65536 / (row + 1), pad_rows, &j);
     }
     if (c->depthwise) {
-      ck_int_parallel(pool, images * l.out[0] * l.out[1], 1 + 16384 / (l.out[2] * s->channels * c->tap_quads + 1), run_rows, &j);
+      ck_parallel_for(pool, images * l.out[0] * l.out[1], 1 + 16384 / (l.out[2] * s->channels * c->tap_quads + 1), run_rows, &j);
     } else {
       split(&j);
-      ck_int_parallel(pool, j.blocks * j.panel_steps, 1, run_blocks, &j);
+      ck_parallel_for(pool, j.blocks * j.panel_steps, 1, run_blocks, &j);
     }
   }
   return 0;
@@ -417,7 +401,7 @@ typedef struct {
                void *const *, int);
 } product;
 
-static void run_products(void *context, int64_t begin, int64_t end) {
+static void run_products(void *context, ptrdiff_t begin, ptrdiff_t end) {
   product *j = context;
   const ck_int_conv *c = j->c;
   int64_t size = ck_type_size(c->type);
@@ -455,8 +439,8 @@ static void run_products(void *context, int64_t begin, int64_t end) {
   }
 }
 
-static void run_matmul(const ck_int_conv *c, int64_t rows, int64_t stride, const uint8_t *x, void *y, struct ck_pool *pool,
-                       ck_int_isa isa) {
+static void run_matmul(const ck_int_conv *c, int64_t rows, int64_t stride, const uint8_t *x, void *y, ck_pool *pool,
+                       ck_isa isa) {
   static const int64_t none[1] = {0};
   job k = {0};
   choose_kernels(&k, isa);
@@ -467,11 +451,11 @@ static void run_matmul(const ck_int_conv *c, int64_t rows, int64_t stride, const
   j.panel_step = c->panels;
   if (rows <= 256) j.panel_step = c->panels < 8 ? 1 : (c->panels + 7) / 8, j.block = 256;
   j.panel_steps = (c->panels + j.panel_step - 1) / j.panel_step;
-  ck_int_parallel(pool, (rows + j.block - 1) / j.block * j.panel_steps, 1, run_products, &j);
+  ck_parallel_for(pool, (rows + j.block - 1) / j.block * j.panel_steps, 1, run_products, &j);
 }
 
 int ck_int_matmul_run(
-    const ck_int_conv *c, int64_t rows, int64_t stride, const uint8_t *x, void *y, struct ck_pool *pool, ck_int_isa isa) {
+    const ck_int_conv *c, int64_t rows, int64_t stride, const uint8_t *x, void *y, ck_pool *pool, ck_isa isa) {
   const ck_int_conv_shape *s = &c->shape;
   if (c->depthwise || s->groups != 1 || c->strips != 1 || s->kernel[2] != 1 || rows < 0 || stride < c->length) return -1;
   run_matmul(c, rows, stride, x, y, pool, isa);
@@ -480,7 +464,7 @@ int ck_int_matmul_run(
 
 int ck_int_matmul_dynamic(
     int64_t rows, int64_t columns, int64_t depth, const uint8_t *a, int32_t a_zero, const uint8_t *b, int32_t b_zero,
-    int transposed, int32_t *y, struct ck_pool *pool, ck_int_isa isa) {
+    int transposed, int32_t *y, ck_pool *pool, ck_isa isa) {
   if (rows < 0 || columns < 0 || depth < 0) return -1;
   if (rows == 0 || columns == 0) return 0;
   if (depth == 0) {

@@ -111,7 +111,7 @@ CK_AVX512 static void requantize_add_avx512(
 
 void ck_int_requantize(
     const int32_t *acc, int64_t rows, int64_t channels, const ck_int_multiplier *m, int per_channel, ck_int_output out,
-    ck_int_type type, void *y, ck_int_isa isa) {
+    ck_int_type type, void *y, ck_isa isa) {
   CK_INT_DISPATCH(isa, requantize_scalar(acc, rows, channels, m, per_channel, out, type, y),
                   requantize_scalar(acc, rows, channels, m, per_channel, out, type, y),
                   requantize_avx512(acc, rows, channels, m, per_channel, out, type, y));
@@ -119,9 +119,9 @@ void ck_int_requantize(
 
 void ck_int_requantize_add(
     const int32_t *acc, int64_t rows, int64_t channels, const ck_int_multiplier *m, int per_channel, const uint8_t *r,
-    int32_t r_zero, ck_int_multiplier mr, ck_int_output out, uint8_t *y, ck_int_isa isa) {
+    int32_t r_zero, ck_int_multiplier mr, ck_int_output out, uint8_t *y, ck_isa isa) {
 #if CK_INT_X86
-  if (ck_int_resolve(isa) == CK_INT_AVX512VNNI && sum_fits_int64(m, per_channel ? channels : 1, mr)) {
+  if (ck_int_resolve(isa) == CK_ISA_AVX512 && sum_fits_int64(m, per_channel ? channels : 1, mr)) {
     requantize_add_avx512(acc, rows, channels, m, per_channel, r, r_zero, mr, out, y);
     return;
   }
@@ -284,14 +284,14 @@ CK_AVX512 static void mul_avx512(const void *context, const uint8_t *a, int64_t 
 #endif
 
 void ck_int_add(const ck_int_add_spec *spec, const ck_int_broadcast *loop, const uint8_t *a, const uint8_t *b, uint8_t *y,
-                ck_int_isa isa) {
+                ck_isa isa) {
   add_context c = prepare_add(spec);
   CK_INT_DISPATCH(isa, broadcast(loop, a, b, y, add_scalar, &c), broadcast(loop, a, b, y, add_scalar, &c),
                   broadcast(loop, a, b, y, add_avx512, &c));
 }
 
 void ck_int_mul(const ck_int_mul_spec *spec, const ck_int_broadcast *loop, const uint8_t *a, const uint8_t *b, uint8_t *y,
-                ck_int_isa isa) {
+                ck_isa isa) {
   mul_context c = {.s = *spec};
   double scale = spec->m.shift > 62 ? 0 : ldexp((double)spec->m.m0, -spec->m.shift);
   c.scale = (float)scale;
@@ -348,9 +348,9 @@ __attribute__((target("avx512f,avx512bw,avx512vbmi"))) static void lookup_vbmi(
 }
 #endif
 
-void ck_int_lookup(const uint8_t *x, int64_t count, const uint8_t table[256], uint8_t *y, ck_int_isa isa) {
+void ck_int_lookup(const uint8_t *x, int64_t count, const uint8_t table[256], uint8_t *y, ck_isa isa) {
 #if CK_INT_X86
-  if (ck_int_resolve(isa) == CK_INT_AVX512VNNI && __builtin_cpu_supports("avx512vbmi")) {
+  if (ck_int_resolve(isa) == CK_ISA_AVX512 && __builtin_cpu_supports("avx512vbmi")) {
     lookup_vbmi(x, count, table, y);
     return;
   }

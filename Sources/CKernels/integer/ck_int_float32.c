@@ -69,6 +69,6 @@ CK_AVX512 static void quantize_avx512(const float *x, int64_t count, float scale
 #endif
 
 void ck_int_quantize(const float *x, int64_t count, float scale, ck_int_output out, uint8_t *y) {
-  CK_INT_DISPATCH(CK_INT_BEST, quantize_portable(x, count, scale, out, y), quantize_avx2(x, count, scale, out, y),
+  CK_INT_DISPATCH(ck_isa_current(), quantize_portable(x, count, scale, out, y), quantize_avx2(x, count, scale, out, y),
                   quantize_avx512(x, count, scale, out, y));
 }

@@ -22,15 +22,15 @@ typedef __int128 ck_i128;
 #if CK_INT_X86
 #define CK_INT_DISPATCH(isa, call_portable, call_avx2, call_avx512) \
   do { \
-    ck_int_isa isa_ = ck_int_resolve(isa); \
-    if (isa_ == CK_INT_AVX512VNNI) { call_avx512; } else if (isa_ == CK_INT_AVX2) { call_avx2; } else { call_portable; } \
+    ck_isa isa_ = ck_int_resolve(isa); \
+    if (isa_ == CK_ISA_AVX512) { call_avx512; } else if (isa_ == CK_ISA_AVX2) { call_avx2; } else { call_portable; } \
   } while (0)
 #else
 #define CK_INT_DISPATCH(isa, call_portable, call_avx2, call_avx512) do { (void)(isa); call_portable; } while (0)
 #endif
 
-// The instruction set asked for, or the best that the machine has of those no wider.
-ck_int_isa ck_int_resolve(ck_int_isa isa);
+// The instruction set asked for where these kernels and the machine have it, else the best that they have.
+ck_isa ck_int_resolve(ck_isa isa);
 
 CK_INLINE int64_t ck_shift_even(int64_t p, int32_t s) {
   if (s == 0) return p;
@@ -73,6 +73,12 @@ CK_INLINE void ck_store(void *y, int64_t i, ck_int_type type, int32_t v) {
     case CK_INT_S16: ((int16_t *)y)[i] = (int16_t)v; break;
     case CK_INT_S32: ((int32_t *)y)[i] = v; break;
   }
+}
+
+CK_INLINE float ck_float_of_bits(uint32_t bits) {
+  float f;
+  memcpy(&f, &bits, 4);
+  return f;
 }
 
 CK_INLINE int64_t ck_type_size(ck_int_type t) { return t == CK_INT_U8 ? 1 : t == CK_INT_S32 ? 4 : 2; }
@@ -152,7 +158,3 @@ void ck_depthwise_avx512(const ck_int_conv *c, const uint8_t *const *taps, int64
 int32_t ck_finish_one(const ck_int_conv *c, int32_t acc, const ck_panel *q, int lane);
 int32_t ck_finish_float32(int32_t acc, float scale, ck_int_output out);
 
-// --- Threads ----------------------------------------------------------------------------------------------------------
-
-typedef void (*ck_int_body)(void *context, int64_t begin, int64_t end);
-void ck_int_parallel(struct ck_pool *pool, int64_t count, int64_t grain, ck_int_body body, void *context);

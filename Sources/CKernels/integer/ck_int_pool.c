@@ -109,24 +109,24 @@ CK_AVX512 SUMS(sums_avx512)
 #endif
 
 void ck_int_max_pool(
-    const ck_int_pool_shape *s, const ck_int_conv_geometry *g, const uint8_t *x, uint8_t none, uint8_t *y, ck_int_isa isa) {
+    const ck_int_pool_shape *s, const ck_int_conv_geometry *g, const uint8_t *x, uint8_t none, uint8_t *y, ck_isa isa) {
   CK_INT_DISPATCH(isa, max_pool_portable(s, g, x, none, y), max_pool_avx2(s, g, x, none, y), max_pool_avx512(s, g, x, none, y));
 }
 
 void ck_int_pool_sums(
     const ck_int_pool_shape *s, const ck_int_conv_geometry *g, const uint8_t *x, int32_t x_zero, int32_t *sums,
-    int32_t *counts, ck_int_isa isa) {
+    int32_t *counts, ck_isa isa) {
   CK_INT_DISPATCH(isa, pool_sums_portable(s, g, x, x_zero, sums, counts), pool_sums_avx2(s, g, x, x_zero, sums, counts),
                   pool_sums_avx512(s, g, x, x_zero, sums, counts));
 }
 
 void ck_int_sums(
-    const uint8_t *x, int64_t outer, int64_t count, int64_t inner, int32_t x_zero, int32_t *sums, ck_int_isa isa) {
+    const uint8_t *x, int64_t outer, int64_t count, int64_t inner, int32_t x_zero, int32_t *sums, ck_isa isa) {
   CK_INT_DISPATCH(isa, sums_portable(x, outer, count, inner, x_zero, sums), sums_avx2(x, outer, count, inner, x_zero, sums),
                   sums_avx512(x, outer, count, inner, x_zero, sums));
 }
 
-void ck_int_transpose(const uint8_t *x, int64_t batch, int64_t rows, int64_t columns, uint8_t *y, ck_int_isa isa) {
+void ck_int_transpose(const uint8_t *x, int64_t batch, int64_t rows, int64_t columns, uint8_t *y, ck_isa isa) {
   (void)isa;
   transpose(x, batch, rows, columns, y);
 }

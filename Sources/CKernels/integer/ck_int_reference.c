@@ -99,7 +99,7 @@ CK_EACH_OUTPUT({
   int32_t acc = (int32_t)window_sum(spec, g, x, b, o, n);
   if (spec->type == CK_INT_S32) ck_store(y, i, CK_INT_S32, acc);
   else if (spec->rounding == CK_INT_ROUND_FLOAT32)
-    ck_store(y, i, spec->type, ck_finish_float32(acc, spec->float_multipliers[n], spec->output));
+    ck_store(y, i, spec->type, ck_finish_float32(acc, ck_float_of_bits(spec->float_multipliers[n]), spec->output));
   else
     ck_store(y, i, spec->type,
              ck_clamp(spec->output.zero + ck_multiply(acc, spec->multipliers[n]), spec->output.lo, spec->output.hi));
