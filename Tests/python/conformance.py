@@ -1,0 +1,88 @@
+"""Runs the whole node suite of the onnx package through `onnxq test` and holds the result against known_node_failures.csv.
+
+Fails when a case that is not listed there fails, and when a listed one passes (the list must then become shorter).
+usage: conformance.py [--record] [--executor float|integer]
+--record rewrites the list from this run and exits with 1, so that a recording never passes for a test.
+"""
+import argparse
+import collections
+import csv
+import re
+import sys
+import warnings
+
+from support import CACHE, REPOSITORY, Report, onnxq
+
+KNOWN = REPOSITORY / "Tests" / "python" / "known_node_failures.csv"
+
+
+def suite():
+    warnings.simplefilter("ignore")
+    from generate_node_tests import generate
+
+    folder = generate(CACHE / "node-suite")
+    with open(folder / "index.csv", newline="") as file:
+        return folder, {row["name"]: row for row in csv.DictReader(file)}
+
+
+def known():
+    if not KNOWN.exists():
+        return {}
+    with open(KNOWN, newline="") as file:
+        return {row["name"]: row["reason"] for row in csv.DictReader(file)}
+
+
+def run(folder, index, executor):
+    """Case name to (status, reason), each group of equal tolerances in one run of `onnxq test`."""
+    groups = collections.defaultdict(list)
+    for name, row in index.items():
+        groups[row["rtol"], row["atol"]].append(name)
+    results = {}
+    for (rtol, atol), names in sorted(groups.items()):
+        folders = [folder / "node"] if len(groups) == 1 else [folder / "node" / name for name in names]
+        outcome = onnxq("test", *folders, "--executor", executor, "--rtol", rtol, "--atol", atol, "--format", "json")
+        if outcome.code not in (0, 1):
+            sys.exit(str(outcome))
+        for case in outcome.json["cases"]:
+            results[case["name"].rsplit("/", 1)[-1]] = case["status"], case.get("reason") or ""
+    return results
+
+
+def short(reason):
+    reason = re.sub(r"\s+", " ", reason).strip()
+    return reason if len(reason) <= 160 else reason[:157] + "..."
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--executor", default="float", choices=["float", "integer"])
+    options = parser.parse_args()
+    report = Report("conformance")
+    folder, index = suite()
+    results = run(folder, index, options.executor)
+    report.check("every case is reported", set(results) == set(index), sorted(set(results) ^ set(index))[:5])
+    missing = {name: reason for name, (status, reason) in results.items() if status != "passed"}
+    print(f"{len(results) - len(missing)} of {len(index)} node tests of the onnx package pass")
+    by_operator = collections.Counter(index[name]["operators"] for name in missing if name in index)
+    for operators, count in sorted(by_operator.items()):
+        print(f"  does not pass: {operators} ({count})")
+    if options.record:
+        with open(KNOWN, "w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["name", "reason"])
+            writer.writerows([name, short(missing[name])] for name in sorted(missing))
+        sys.exit(f"recorded {len(missing)} cases in {KNOWN.relative_to(REPOSITORY)}")
+    listed = known()
+    for name in sorted(index):
+        status, reason = results.get(name, ("missing", ""))
+        if name in listed:
+            report.check(name, status != "passed", "passes, but is listed in known_node_failures.csv: remove it there")
+        else:
+            report.check(name, status == "passed", f"{status}: {reason}")
+    print(f"conformance: listed as not passing: {len(listed)}")
+    report.finish()
+
+
+if __name__ == "__main__":
+    main()
