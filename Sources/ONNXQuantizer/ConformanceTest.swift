@@ -17,6 +17,12 @@ public struct ConformanceTest {
     public var status: Status
     /// Why it did not pass; nil when it did.
     public var reason: String?
+
+    public init(name: String, status: Status, reason: String? = nil) {
+      self.name = name
+      self.status = status
+      self.reason = reason
+    }
   }
 
   /// Tolerances used where the case brings none of its own (`config.txt`, `data.json`); those of the ONNX backend tests.
