@@ -164,8 +164,9 @@ typedef struct ck_float_kernels {
   /// Softmax over the middle axis: exp(x - max) / sum (log: x - max - log(sum)), sum as in `reduce`. A maximum of -inf
   /// gives NaN, as the definition does.
   void (*softmax)(ck_pool *pool, int log, ptrdiff_t outer, ptrdiff_t n, ptrdiff_t inner, const float *x, float *y);
-  /// Rows of n: (x - mean) / sqrt(variance + epsilon) * scale + bias; mean and variance as by two `reduce` calls.
-  /// `rms`: no mean is subtracted. scale and bias may be NULL; mean_out and inv_out (one per row) may be NULL.
+  /// Rows of n: fma((x - mean) * inv, scale, bias) with inv = 1 / sqrt(variance + epsilon); mean and variance (the mean of
+  /// (x - mean)^2) as by `reduce`. `rms`: no mean is subtracted. scale and bias may be NULL (1 and nothing); mean_out and
+  /// inv_out (one per row) may be NULL.
   void (*layer_norm)(ck_pool *pool, int rms, ptrdiff_t rows, ptrdiff_t n, float epsilon, const float *x,
                      const float *scale, const float *bias, float *y, float *mean_out, float *inv_out);
 

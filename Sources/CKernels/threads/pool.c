@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -218,6 +219,7 @@ void *ck_scratch(int slot, size_t bytes) {
       fprintf(stderr, "out of memory: %zu bytes of working space\n", bytes);
       abort();
     }
+    memset(memory, 0, size);
     free(s->memory[slot]);
     s->memory[slot] = memory;
     s->bytes[slot] = size;

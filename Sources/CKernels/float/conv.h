@@ -1,0 +1,358 @@
+// Convolutions as products: rows are output channels, columns output pixels, k the taps (input channel, kernel position) in
+// the order of the weights. The columns of B are copied from the input panel by panel. So that a tap is one distance and
+// no bound is checked per element, each task first copies the rows of input that its pixels need into strips, padded with
+// zeros and split by phase of the stride.
+
+// One spatial axis. Output o and kernel position t read padded position o * stride + t * dilation, which is position
+// o + quotient[t] of the strip of phase slot[t].
+typedef struct {
+  ptrdiff_t in, out, kernel, stride, dilation, pad;
+  int reversed;          // kernel positions count from the far end (transposed convolutions)
+  ptrdiff_t phases;      // strips
+  ptrdiff_t reach;       // largest quotient
+  ptrdiff_t *slot, *quotient, *offset; // by kernel position; by strip: the padded position where it begins
+} conv_axis;
+
+typedef struct {
+  const ck_conv_shape *shape;
+  conv_axis axis[3];
+  ptrdiff_t *memory;
+  ptrdiff_t taps;        // kernel positions
+  ptrdiff_t channels, rows; // input and output channels of a group
+  ptrdiff_t k, pixels, in_pixels;
+  int direct;            // the input itself is the strip
+  int gather;            // strips would be too large: element by element
+  const float *x, *packed;
+  float *y;
+  const ck_epilogue *epilogue;
+  cut cut;
+} conv_plan;
+
+INLINE ptrdiff_t axis_position(const conv_axis *axis, ptrdiff_t t) {
+  return (axis->reversed ? axis->kernel - 1 - t : t) * axis->dilation;
+}
+
+// Fails without memory only.
+static int conv_plan_make(conv_plan *plan, const ck_conv_shape *s, int reversed) {
+  memset(plan, 0, sizeof *plan);
+  plan->shape = s;
+  const ptrdiff_t most = 1 << 16;
+  if (s->kernel[0] > most || s->kernel[1] > most || s->kernel[2] > most)
+    plan->gather = 1;
+  else
+    plan->memory = malloc((size_t)(3 * (s->kernel[0] + s->kernel[1] + s->kernel[2]) + 1) * sizeof(ptrdiff_t));
+  if (!plan->memory && !plan->gather) return 0;
+  ptrdiff_t *at = plan->memory;
+  plan->taps = s->kernel[0] * s->kernel[1] * s->kernel[2];
+  plan->channels = s->in_channels / s->groups;
+  plan->rows = s->out_channels / s->groups;
+  plan->k = plan->channels * plan->taps;
+  plan->pixels = s->out[0] * s->out[1] * s->out[2];
+  plan->in_pixels = s->in[0] * s->in[1] * s->in[2];
+  plan->direct = 1;
+  double strip = 1;
+  for (int d = 0; d < 3; d++) {
+    conv_axis *axis = &plan->axis[d];
+    *axis = (conv_axis){.in = s->in[d],
+                        .out = s->out[d],
+                        .kernel = s->kernel[d],
+                        .stride = s->stride[d],
+                        .dilation = s->dilation[d],
+                        .pad = s->pad[d],
+                        .reversed = reversed};
+    if (plan->gather) continue;
+    axis->slot = at;
+    axis->quotient = at + axis->kernel;
+    axis->offset = at + 2 * axis->kernel;
+    at += 3 * axis->kernel;
+    for (ptrdiff_t t = 0; t < axis->kernel; t++) {
+      ptrdiff_t position = axis_position(axis, t), phase = position % axis->stride, slot = 0;
+      while (slot < axis->phases && axis->offset[slot] != phase) slot++;
+      if (slot == 64) {
+        plan->gather = 1;
+        break;
+      }
+      if (slot == axis->phases) axis->offset[axis->phases++] = phase;
+      axis->slot[t] = slot;
+      axis->quotient[t] = position / axis->stride;
+      axis->reach = larger(axis->reach, axis->quotient[t]);
+    }
+    if (axis->stride != 1 || axis->pad != 0 || axis->out + axis->reach > axis->in) plan->direct = 0;
+    strip *= (double)axis->phases * (double)(axis->out + axis->reach);
+  }
+  // What honest shapes need is near the size of input and output.
+  if (strip > 65536 + 8 * ((double)plan->in_pixels + (double)plan->pixels)) plan->gather = 1;
+  if (plan->gather) plan->direct = 0;
+  return 1;
+}
+
+// The strips of a task: output planes z0 ..< z1, rows y0 ..< y1 of one image and group, or the input itself.
+typedef struct {
+  const conv_plan *plan;
+  const float *x;              // of the image and group
+  const float *base;           // strips: [channel][phase z][phase y][phase x][plane][row][column]
+  const float *end;            // one past the last float that may be read
+  float padding;
+  ptrdiff_t z0, y0, planes, rows, columns, channel_step, phase_step;
+  ptrdiff_t *taps;             // distance of each kernel position
+} conv_strips;
+
+INLINE ptrdiff_t conv_phase(const conv_plan *p, ptrdiff_t z, ptrdiff_t y, ptrdiff_t x) {
+  return (z * p->axis[1].phases + y) * p->axis[2].phases + x;
+}
+
+static void conv_set_taps(conv_strips *s) {
+  const conv_plan *p = s->plan;
+  ptrdiff_t *to = s->taps;
+  for (ptrdiff_t z = 0; z < p->axis[0].kernel; z++)
+    for (ptrdiff_t y = 0; y < p->axis[1].kernel; y++)
+      for (ptrdiff_t x = 0; x < p->axis[2].kernel; x++)
+        *to++ = conv_phase(p, p->axis[0].slot[z], p->axis[1].slot[y], p->axis[2].slot[x]) * s->phase_step +
+                (p->axis[0].quotient[z] * s->rows + p->axis[1].quotient[y]) * s->columns + p->axis[2].quotient[x];
+}
+
+// to[i] = x[first + i * stride] for the n positions i, padding outside of 0 ..< in.
+INLINE void copy_row(const float *x, ptrdiff_t in, ptrdiff_t first, ptrdiff_t stride, ptrdiff_t n, float padding,
+                     float *to) {
+  ptrdiff_t begin = first >= 0 ? 0 : smaller(n, divide_up(-first, stride));
+  ptrdiff_t end = first >= in ? 0 : smaller(n, divide_up(in - first, stride));
+  end = larger(begin, end);
+  for (ptrdiff_t i = 0; i < begin; i++) to[i] = padding;
+  const float *from = x + first;
+  if (stride == 1) {
+    ptrdiff_t i = begin;
+    for (; i + LANES <= end; i += LANES) store(to + i, load(from + i));
+    for (; i < end; i++) to[i] = from[i];
+  } else if (stride == 2) {
+    for (ptrdiff_t i = begin; i < end; i++) to[i] = from[2 * i];
+  } else {
+    for (ptrdiff_t i = begin; i < end; i++) to[i] = from[i * stride];
+  }
+  for (ptrdiff_t i = end; i < n; i++) to[i] = padding;
+}
+
+// Sizes of the strips for output planes z0 ..< z1 and rows y0 ..< y1; returns the floats that they take.
+static size_t conv_strips_size(conv_strips *s, ptrdiff_t z0, ptrdiff_t z1, ptrdiff_t y0, ptrdiff_t y1) {
+  const conv_plan *p = s->plan;
+  s->z0 = z0;
+  s->y0 = y0;
+  s->planes = z1 - z0 + p->axis[0].reach;
+  s->rows = y1 - y0 + p->axis[1].reach;
+  s->columns = p->axis[2].out + p->axis[2].reach;
+  s->phase_step = s->planes * s->rows * s->columns;
+  s->channel_step = s->phase_step * p->axis[0].phases * p->axis[1].phases * p->axis[2].phases;
+  return (size_t)(p->channels * s->channel_step) + PANEL + LANES;
+}
+
+static void conv_strips_fill(conv_strips *s, float *memory) {
+  const conv_plan *p = s->plan;
+  const conv_axis *az = &p->axis[0], *ay = &p->axis[1], *ax = &p->axis[2];
+  float *to = memory;
+  for (ptrdiff_t channel = 0; channel < p->channels; channel++) {
+    const float *plane = s->x + channel * p->in_pixels;
+    for (ptrdiff_t pz = 0; pz < az->phases; pz++)
+      for (ptrdiff_t py = 0; py < ay->phases; py++)
+        for (ptrdiff_t px = 0; px < ax->phases; px++)
+          for (ptrdiff_t z = 0; z < s->planes; z++) {
+            ptrdiff_t iz = (s->z0 + z) * az->stride + az->offset[pz] - az->pad;
+            for (ptrdiff_t y = 0; y < s->rows; y++, to += s->columns) {
+              ptrdiff_t iy = (s->y0 + y) * ay->stride + ay->offset[py] - ay->pad;
+              if (iz < 0 || iz >= az->in || iy < 0 || iy >= ay->in)
+                for (ptrdiff_t x = 0; x < s->columns; x++) to[x] = s->padding;
+              else
+                copy_row(plane + (iz * ay->in + iy) * ax->in, ax->in, ax->offset[px] - ax->pad, ax->stride, s->columns,
+                         s->padding, to);
+            }
+          }
+  }
+  s->base = memory;
+  s->end = memory + p->channels * s->channel_step + PANEL + LANES;
+}
+
+static void conv_strips_direct(conv_strips *s) {
+  const conv_plan *p = s->plan;
+  s->z0 = s->y0 = 0;
+  s->planes = p->axis[0].in;
+  s->rows = p->axis[1].in;
+  s->columns = p->axis[2].in;
+  s->phase_step = s->channel_step = p->in_pixels;
+  s->base = s->x;
+  s->end = s->x + p->channels * p->in_pixels;
+}
+
+// A run of pixels of one row of output: from where in the strip to which lane.
+typedef struct {
+  ptrdiff_t from, lane, count;
+} run;
+
+static void conv_fill(const void *source, ptrdiff_t panel, ptrdiff_t k0, ptrdiff_t k, float *to) {
+  const conv_strips *s = source;
+  const conv_plan *p = s->plan;
+  if (!k) return;
+  const ptrdiff_t height = p->axis[1].out, width = p->axis[2].out;
+  ptrdiff_t first = panel * PANEL, count = smaller(PANEL, p->pixels - first);
+  run runs[PANEL];
+  int n = 0;
+  for (ptrdiff_t lane = 0; lane < count;) {
+    ptrdiff_t pixel = first + lane, x = pixel % width, y = pixel / width % height, z = pixel / width / height;
+    ptrdiff_t length = smaller(count - lane, width - x);
+    ptrdiff_t from = ((z - s->z0) * s->rows + y - s->y0) * s->columns + x;
+    if (n && runs[n - 1].from + runs[n - 1].count == from)
+      runs[n - 1].count += length;
+    else
+      runs[n++] = (run){from, lane, length};
+    lane += length;
+  }
+  ptrdiff_t channel = k0 / p->taps, tap = k0 % p->taps;
+  for (ptrdiff_t q = 0; q < k; q++, to += PANEL) {
+    const float *from = s->base + channel * s->channel_step + s->taps[tap];
+    if (++tap == p->taps) {
+      tap = 0;
+      channel++;
+    }
+    if (n == 1 && count == PANEL) {
+      UNROLL for (int v = 0; v < TILE_VECTORS; v++) store(to + v * LANES, load(from + runs[0].from + v * LANES));
+      continue;
+    }
+    if (from + runs[n - 1].from + runs[n - 1].count + LANES > s->end) {
+      for (int i = 0; i < n; i++)
+        memcpy(to + runs[i].lane, from + runs[i].from, (size_t)runs[i].count * sizeof(float));
+    } else {
+      // Whole vectors; what a run writes too much, the next one or the next k overwrites.
+      for (int i = 0; i < n; i++) {
+        const float *f = from + runs[i].from;
+        float *t = to + runs[i].lane;
+        for (ptrdiff_t j = 0; j < runs[i].count; j += LANES) store(t + j, load(f + j));
+      }
+    }
+    for (ptrdiff_t j = count; j < PANEL; j++) to[j] = 0;
+  }
+}
+
+// The same without strips.
+static void conv_gather(const void *source, ptrdiff_t panel, ptrdiff_t k0, ptrdiff_t k, float *to) {
+  const conv_strips *s = source;
+  const conv_plan *p = s->plan;
+  const conv_axis *az = &p->axis[0], *ay = &p->axis[1], *ax = &p->axis[2];
+  for (ptrdiff_t q = 0; q < k; q++) {
+    ptrdiff_t channel = (k0 + q) / p->taps, tap = (k0 + q) % p->taps;
+    ptrdiff_t tx = tap % ax->kernel, ty = tap / ax->kernel % ay->kernel, tz = tap / ax->kernel / ay->kernel;
+    for (ptrdiff_t lane = 0; lane < PANEL; lane++) {
+      ptrdiff_t pixel = panel * PANEL + lane;
+      float value = 0;
+      if (pixel < p->pixels) {
+        ptrdiff_t ix = pixel % ax->out * ax->stride + axis_position(ax, tx) - ax->pad;
+        ptrdiff_t iy = pixel / ax->out % ay->out * ay->stride + axis_position(ay, ty) - ay->pad;
+        ptrdiff_t iz = pixel / ax->out / ay->out * az->stride + axis_position(az, tz) - az->pad;
+        if (ix >= 0 && ix < ax->in && iy >= 0 && iy < ay->in && iz >= 0 && iz < az->in)
+          value = s->x[channel * p->in_pixels + (iz * ay->in + iy) * ax->in + ix];
+      }
+      to[q * PANEL + lane] = value;
+    }
+  }
+}
+
+static void conv_tasks(void *context, ptrdiff_t begin, ptrdiff_t end) {
+  const conv_plan *plan = context;
+  const ck_conv_shape *shape = plan->shape;
+  const cut *cut = &plan->cut;
+  const ptrdiff_t height = plan->axis[1].out, width = plan->axis[2].out;
+  for (ptrdiff_t task = begin; task < end; task++) {
+    ptrdiff_t per_product = cut->tile_blocks * cut->panel_blocks, which = task / per_product;
+    ptrdiff_t p0 = task % per_product / cut->tile_blocks * cut->panels_per;
+    ptrdiff_t t0 = task % per_product % cut->tile_blocks * cut->tiles_per;
+    ptrdiff_t p1 = smaller(cut->panels, p0 + cut->panels_per), t1 = smaller(cut->tiles, t0 + cut->tiles_per);
+    ptrdiff_t group = which % shape->groups;
+    conv_strips strips = {.plan = plan, .x = plan->x + which * plan->channels * plan->in_pixels};
+    if (plan->direct)
+      conv_strips_direct(&strips);
+    if (!plan->gather) {
+      size_t floats = 0;
+      if (!plan->direct) {
+        ptrdiff_t first = p0 * PANEL, last = smaller(p1 * PANEL, plan->pixels) - 1;
+        ptrdiff_t z0 = first / width / height, z1 = last / width / height + 1;
+        ptrdiff_t y0 = z1 - z0 == 1 ? first / width % height : 0;
+        ptrdiff_t y1 = z1 - z0 == 1 ? last / width % height + 1 : height;
+        floats = conv_strips_size(&strips, z0, z1, y0, y1);
+      }
+      char *memory = ck_scratch(1, floats * sizeof(float) + (size_t)plan->taps * sizeof(ptrdiff_t) + 64);
+      strips.taps = (ptrdiff_t *)memory;
+      conv_set_taps(&strips);
+      size_t taps_bytes = ((size_t)plan->taps * sizeof(ptrdiff_t) + 63) / 64 * 64;
+      if (!plan->direct) conv_strips_fill(&strips, (float *)(memory + taps_bytes));
+    }
+    ck_epilogue epilogue = {.alpha = 1};
+    if (plan->epilogue) epilogue = *plan->epilogue;
+    if (epilogue.bias_row) epilogue.bias_row += group * plan->rows;
+    ptrdiff_t at = which * plan->rows * plan->pixels;
+    product p = {.m = plan->rows,
+                 .n = plan->pixels,
+                 .k = plan->k,
+                 .a = plan->packed + group * plan->rows * plan->k,
+                 .a_packed = 1,
+                 .fill = plan->gather ? conv_gather : conv_fill,
+                 .source = &strips,
+                 .c = plan->y + at,
+                 .c_row = plan->pixels,
+                 .epilogue = &epilogue,
+                 .residual = epilogue.residual ? epilogue.residual + at : NULL};
+    product_block(&p, t0, t1, p0, p1);
+  }
+}
+
+static size_t conv_packed_size(const ck_conv_shape *s) {
+  return (size_t)s->out_channels * (size_t)(s->in_channels / s->groups) *
+         (size_t)(s->kernel[0] * s->kernel[1] * s->kernel[2]);
+}
+
+INLINE int is_depthwise(const ck_conv_shape *s) { return s->in_channels == s->groups && s->groups > 1; }
+
+// rows of k weights, the distance between two k of a row being `step`, as tiles [k][rows of the tile].
+static void pack_tiles(const float *weights, ptrdiff_t rows, ptrdiff_t k, float *packed) {
+  for (ptrdiff_t tile = 0; tile < tile_count(rows); tile++) {
+    ptrdiff_t row = tile_start(rows, tile), end = tile_start(rows, tile + 1);
+    for (ptrdiff_t p = 0; p < k; p++)
+      for (ptrdiff_t i = row; i < end; i++) *packed++ = weights[i * k + p];
+  }
+}
+
+static void conv_pack(const ck_conv_shape *s, const float *weights, float *packed) {
+  size_t all = conv_packed_size(s);
+  if (!all) return;
+  ptrdiff_t rows = s->out_channels / s->groups, k = (ptrdiff_t)(all / (size_t)s->out_channels);
+  for (ptrdiff_t g = 0; g < s->groups; g++) pack_tiles(weights + g * rows * k, rows, k, packed + g * rows * k);
+}
+
+static void depthwise(ck_pool *pool, conv_plan *plan);
+
+static void conv_run(ck_pool *pool, conv_plan *plan) {
+  const ck_conv_shape *s = plan->shape;
+  ptrdiff_t products = s->batch * s->groups;
+  if (!products || !plan->rows || !plan->pixels) return;
+  if (is_depthwise(s) && !plan->gather && plan->rows <= TILE_ROWS) {
+    depthwise(pool, plan);
+    return;
+  }
+  // A task's strips stay within a second-level cache, but are three rows of output at least: neighbours share input.
+  ptrdiff_t most = 16;
+  if (!plan->direct) {
+    most = smaller(most, larger(2, 98304 / (PANEL * larger(plan->channels, 1))));
+    most = larger(most, 3 * plan->axis[2].out / PANEL);
+  }
+  plan->cut = make_cut(plan->rows, plan->pixels, plan->k, products, ck_pool_threads(pool), 1 << 20, most);
+  ptrdiff_t tasks = products * plan->cut.tile_blocks * plan->cut.panel_blocks;
+  double work = (double)plan->rows * (double)plan->pixels * (double)larger(plan->k, 1) * (double)products / (double)tasks;
+  ck_parallel_for(pool, tasks, work < 1 << 19 ? (ptrdiff_t)((1 << 19) / work) : 1, conv_tasks, plan);
+}
+
+static void conv(ck_pool *pool, const ck_conv_shape *shape, const float *x, const float *packed, float *y,
+                 const ck_epilogue *epilogue) {
+  conv_plan plan;
+  if (!conv_plan_make(&plan, shape, 0)) abort();
+  plan.x = x;
+  plan.packed = packed;
+  plan.y = y;
+  plan.epilogue = epilogue;
+  conv_run(pool, &plan);
+  free(plan.memory);
+}
