@@ -1,4 +1,4 @@
-package import ONNXTensor
+import ONNXTensor
 
 /// Why something was done to a graph: the rule, its reason in words, and what it was done to.
 package struct JournalEntry: Sendable, Hashable, CustomStringConvertible {

@@ -1,4 +1,4 @@
-internal import ONNXTensor
+import ONNXTensor
 
 /// Prints models in ONNX's textual syntax, readable by `onnx.parser`; the same model always gives the same text.
 ///
