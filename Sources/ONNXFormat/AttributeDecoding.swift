@@ -1,6 +1,6 @@
 import COnnx
-import ONNXGraph
-import ONNXTensor
+internal import ONNXGraph
+internal import ONNXTensor
 
 extension GraphDecoder {
   /// The payload is the field that `type` names; without a type, the first field that is there. Whatever else the message

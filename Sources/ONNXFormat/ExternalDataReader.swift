@@ -1,7 +1,7 @@
 import COnnx
 import Glibc
-import ONNXGraph
-import ONNXTensor
+internal import ONNXGraph
+internal import ONNXTensor
 
 /// Finds the bytes that `external_data` entries name, each file mapped once, nothing read.
 ///
@@ -35,7 +35,7 @@ final class ExternalDataReader {
       throw fault("tensor '\(name)' is external but names no file")
     }
     let (mapping, path): (FileMapping, path: String)
-    do {
+    do throws(MapError) {
       (mapping, path) = try map(location, tensor: name)
     } catch {
       if policy == .ifPresent && error.isMissing { return nil }
@@ -99,8 +99,9 @@ final class ExternalDataReader {
       throw MapError(
         error: fault("the data file '\(location)' of tensor '\(tensor)' is a link that leads out of the model's folder"))
     }
-    do {
-      let mapping = try mappingsByFile[resolved] ?? FileMapping(path: resolved)
+    do throws(ModelFormatError) {
+      let mapping: FileMapping
+      if let known = mappingsByFile[resolved] { mapping = known } else { mapping = try FileMapping(path: resolved) }
       mappings[location] = (mapping, resolved)
       mappingsByFile[resolved] = mapping
       return (mapping, resolved)

@@ -1,7 +1,7 @@
 import COnnx
 import Glibc
-import ONNXGraph
-import ONNXTensor
+internal import ONNXGraph
+internal import ONNXTensor
 
 /// Settles, in a model's tree, where external data lies as seen from the file to be written.
 struct ExternalDataWriter {
@@ -94,22 +94,21 @@ struct ExternalDataWriter {
     var hash = Sha256()
     var position = 0
     var places: [(offset: Int, length: Int)] = []
-    let zeros = [UInt8](repeating: 0, count: 4096)
+    let zeros = ByteView([UInt8](repeating: 0, count: 4096))
     for (_, bytes) in payloads {
       // Pages for what is worth mapping, cache lines for the rest.
       let alignment = bytes.count >= 65536 ? 4096 : 64
       let gap = (alignment - position % alignment) % alignment
-      try zeros.withUnsafeBytes { (zeros) throws(ModelFormatError) in
-        let padding = UnsafeRawBufferPointer(rebasing: zeros[..<gap])
-        hash.update(padding)
-        try file.write(padding)
-      }
+      let padding = UnsafeRawBufferPointer(rebasing: zeros.bytes[..<gap])
+      hash.update(padding)
+      try file.write(padding)
       position += gap
       hash.update(bytes)
       try file.write(bytes)
       places.append((position, bytes.count))
       position += bytes.count
     }
+    withExtendedLifetime(zeros) {}
     let directory = FilePath.directory(of: file.path)
     let name = "\(FilePath.name(of: outputPath)).\(hash.hexDigest().prefix(16)).data"
     try file.commit(as: name)

@@ -1,5 +1,5 @@
 import Glibc
-import ONNXTensor
+package import ONNXTensor
 
 /// A file mapped for reading, until the last view of it is gone.
 ///

@@ -1,6 +1,6 @@
 import COnnx
-import ONNXGraph
-import ONNXTensor
+internal import ONNXGraph
+internal import ONNXTensor
 
 /// The names of one graph, and the graph around it.
 final class NameScope {

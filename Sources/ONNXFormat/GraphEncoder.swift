@@ -1,6 +1,6 @@
 import COnnx
-import ONNXGraph
-import ONNXTensor
+internal import ONNXGraph
+internal import ONNXTensor
 
 /// A model as a protobuf-c tree, as long as the object lives. Payloads point into the model's own storage.
 final class ModelTree {

@@ -1,6 +1,6 @@
 import COnnx
-import ONNXGraph
-import ONNXTensor
+internal import ONNXGraph
+internal import ONNXTensor
 
 /// Builds protobuf-c messages in an arena; all of them go with the builder. Large payloads stay where they are.
 final class MessageBuilder {

@@ -1,6 +1,6 @@
 import COnnx
-import ONNXGraph
-import ONNXTensor
+internal import ONNXGraph
+internal import ONNXTensor
 
 /// Turns TensorProtos into literals that view the file.
 struct TensorDecoder {

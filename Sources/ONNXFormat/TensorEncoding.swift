@@ -1,6 +1,6 @@
 import COnnx
-import ONNXGraph
-import ONNXTensor
+internal import ONNXGraph
+internal import ONNXTensor
 
 extension MessageBuilder {
   /// `name` replaces the literal's own.

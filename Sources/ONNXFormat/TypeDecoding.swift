@@ -1,5 +1,5 @@
 import COnnx
-import ONNXGraph
+internal import ONNXGraph
 
 extension ValueType {
   init(_ proto: UnsafeMutablePointer<Onnx__TypeProto>) {

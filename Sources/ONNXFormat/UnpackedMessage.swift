@@ -1,5 +1,5 @@
 import COnnx
-import ONNXTensor
+internal import ONNXTensor
 
 /// A protobuf-c tree of checked bytes, whose payloads point into them. The tree goes when the object does.
 final class UnpackedMessage {

@@ -107,7 +107,8 @@ private struct ValueDecoder {
     } else {
       keys = Tensor(scalars(source.keys, source.n_keys) as [Int64], shape: [source.n_keys])
     }
-    return .map(keys: keys, values: try source.values.map { try sequence($0) } ?? .sequence([]))
+    guard let values = source.values else { return .map(keys: keys, values: .sequence([])) }
+    return .map(keys: keys, values: try sequence(values))
   }
 
   private var sparse: ModelFormatError {

@@ -1,6 +1,6 @@
 import COnnx
-import ONNXGraph
-import ONNXTensor
+internal import ONNXGraph
+internal import ONNXTensor
 
 // Reading the plain parts of protobuf-c's structs: absent text is NULL, lists are a pointer and a count.
 

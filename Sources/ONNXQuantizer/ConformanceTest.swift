@@ -17,6 +17,12 @@ public struct ConformanceTest {
     public var status: Status
     /// Why it did not pass; nil when it did.
     public var reason: String?
+
+    public init(name: String, status: Status, reason: String? = nil) {
+      self.name = name
+      self.status = status
+      self.reason = reason
+    }
   }
 
   /// Tolerances used where the case brings none of its own (`config.txt`, `data.json`); those of the ONNX backend tests.
@@ -108,14 +114,14 @@ public struct ConformanceTest {
     for (index, port) in graph.inputs.enumerated() {
       let file = "\(folder)/input_\(index).pb"
       guard FileManager.default.fileExists(atPath: file) else { continue }
-      inputs[port.value.name] = try ValueFile.load(path: file, type: port.info.type)
+      inputs[port.value.name] = try ValueFile.load(path: file, kind: .init(port.info.type)).value
     }
     let outputs: [String: RuntimeValue] = try executor.run(inputs)
     let isRandom = graph.allGraphs.contains { $0.nodes.contains(where: OperatorCatalog.isRandom) }
     for (index, port) in graph.outputs.enumerated() {
       let file = "\(folder)/output_\(index).pb"
       guard FileManager.default.fileExists(atPath: file) else { continue }
-      let expected = try ValueFile.load(path: file, type: port.info.type)
+      let expected = try ValueFile.load(path: file, kind: .init(port.info.type)).value
       guard let actual = outputs[port.value.name] else { return "output '\(port.value.name)' is missing" }
       let difference = isRandom ? randomDifference(expected, actual) : settings.comparison.difference(expected, actual)
       if let difference { return "output '\(port.value.name)': \(difference)" }

@@ -1,5 +1,5 @@
-internal import Glibc
-internal import ONNXTensor
+import Glibc
+import ONNXTensor
 
 /// Arithmetic on sizes that come from files and inputs: checked, so that nonsense is an error and not a trap.
 enum CheckedSize {

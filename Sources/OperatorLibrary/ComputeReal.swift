@@ -1,5 +1,5 @@
-internal import Glibc
-internal import ONNXTensor
+import Glibc
+import ONNXTensor
 
 /// A type that sums of products are formed in. Integers wrap around, as ONNX's reference does.
 protocol ComputeElement: TensorElement, Equatable {

@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// A dimension as inference sees it: a number, a named parameter, or unknown.
 typealias Extent = ValueType.Dimension.Extent

@@ -1,4 +1,4 @@
-internal import ONNXGraph
+import ONNXGraph
 
 /// How windows lie over the spatial axes of convolutions and pools. All arithmetic is checked.
 struct WindowGeometry {

@@ -20,6 +20,13 @@ package struct ChannelStatistics: Sendable, Equatable {
     package internal(set) var maxima: [Float]
     package internal(set) var sums: ExactSums
 
+    init(count: Int) {
+      elements = 0
+      minima = Array(repeating: .infinity, count: count)
+      maxima = Array(repeating: -.infinity, count: count)
+      sums = ExactSums(count: count)
+    }
+
     package init?(elements: UInt64, minima: [Float], maxima: [Float], sums: ExactSums) {
       guard minima.count == maxima.count, minima.count == sums.count else { return nil }
       self.elements = elements
