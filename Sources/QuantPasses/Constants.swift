@@ -1,0 +1,45 @@
+import ONNXGraph
+import ONNXTensor
+
+/// The values of a graph that are known before it runs: initializers and outputs of Constant nodes.
+///
+/// A graph input with an initializer counts: files below IR 4 must list every initializer as an input.
+struct Constants {
+  let graph: Graph
+
+  func isConstant(_ value: Value) -> Bool {
+    graph.initializer(for: value) != nil || value.producer.map { $0.isStandard("Constant") } ?? false
+  }
+
+  func tensor(_ value: Value?) -> Tensor? {
+    guard let value else { return nil }
+    if let literal = graph.initializer(for: value) { return try? literal.tensor() }
+    guard let node = value.producer, node.isStandard("Constant") else { return nil }
+    switch node.attribute("value") {
+    case .tensor(let literal): return try? literal.tensor()
+    default: break
+    }
+    if case .float(let value) = node.attribute("value_float") { return Tensor(scalar: value) }
+    if case .floats(let values) = node.attribute("value_floats") { return Tensor(values, shape: [values.count]) }
+    if case .int(let value) = node.attribute("value_int") { return Tensor(scalar: value) }
+    if case .ints(let values) = node.attribute("value_ints") { return Tensor(values, shape: [values.count]) }
+    return nil
+  }
+
+  /// The elements of a constant float32 tensor.
+  func floats(_ value: Value?) -> [Float]? {
+    guard let tensor = tensor(value), tensor.elementType == .float32 else { return nil }
+    return tensor.array(Float.self)
+  }
+
+  /// The shape of a constant, without reading it.
+  func shape(_ value: Value?) -> [Int]? {
+    guard let value else { return nil }
+    if let literal = graph.initializer(for: value) { return literal.elementCount == nil ? nil : literal.dims.map(Int.init) }
+    return tensor(value)?.shape
+  }
+
+  func elementType(_ value: Value) -> ElementType? {
+    graph.initializer(for: value)?.elementType ?? tensor(value)?.elementType
+  }
+}
