@@ -4,18 +4,22 @@ import ONNXTensor
 /// A type that sums of products are formed in. Integers wrap around, as ONNX's reference does.
 protocol ComputeElement: TensorElement, Equatable {
   static var zero: Self { get }
+  static var one: Self { get }
   static func accumulate(_ sum: inout Self, _ left: Self, _ right: Self)
 }
 
 extension Float: ComputeElement {
+  static var one: Float { 1 }
   @inline(__always) static func accumulate(_ sum: inout Float, _ left: Float, _ right: Float) { sum += left * right }
 }
 extension Double: ComputeElement {
+  static var one: Double { 1 }
   @inline(__always) static func accumulate(_ sum: inout Double, _ left: Double, _ right: Double) {
     sum += left * right
   }
 }
 extension ComputeElement where Self: FixedWidthInteger {
+  static var one: Self { 1 }
   @inline(__always) static func accumulate(_ sum: inout Self, _ left: Self, _ right: Self) { sum &+= left &* right }
 }
 extension Int32: ComputeElement {}
@@ -113,7 +117,7 @@ extension Tensor {
     return value[0]
   }
 
-  func scalarReal<T: ComputeReal>(_ type: T.Type = T.self, _ what: String) throws(OperatorError) -> T {
+  func scalarReal<T: ComputeReal>(_ what: String, as type: T.Type = T.self) throws(OperatorError) -> T {
     guard let value = T.elements(of: self), value.count == 1 else {
       throw OperatorError("\(what) is not a single number")
     }
