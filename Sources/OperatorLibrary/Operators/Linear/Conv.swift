@@ -10,7 +10,7 @@ enum Conv: Operator {
 
   /// With what a fused node adds: an activation at the end, and an input that is added before it.
   static func prepare(_ node: OperatorNode, activation: Activation?, residualInput: Int?) throws -> Kernel {
-    let shape = try ConvolutionShape.Attributes(node)
+    let shape = try ConvolutionGeometry.Attributes(node)
     return .tensors { inputs, context in
       let x = try inputs[0]
       let w = try inputs[1]
@@ -23,9 +23,9 @@ enum Conv: Operator {
 
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, _ w: Tensor, bias: Tensor?, residual: Tensor?,
-    _ attributes: ConvolutionShape.Attributes, _ activation: Activation?, _ context: EvaluationContext
+    _ attributes: ConvolutionGeometry.Attributes, _ activation: Activation?, _ context: EvaluationContext
   ) throws -> Tensor {
-    let shape = try ConvolutionShape(attributes, x: x.shape, w: w.shape)
+    let shape = try ConvolutionGeometry(attributes, x: x.shape, w: w.shape)
     try bias?.require(shape: [shape.outChannels], "the bias")
     try residual?.require(shape: shape.output, "the added input")
     try CheckedSize.check(shape.output, of: x.elementType)
@@ -44,7 +44,7 @@ enum Conv: Operator {
 
   static func inferExtents(_ node: OperatorNode, x: [Extent]?, w: [Extent]?) throws -> [Extent]? {
     guard let x, x.count >= 3 else { return nil }
-    let attributes = try ConvolutionShape.Attributes(node)
+    let attributes = try ConvolutionGeometry.Attributes(node)
     let kernel =
       w.map { Array($0.dropFirst(2)) } ?? attributes.window.kernel?.map { Extent($0) }
       ?? Array(repeating: .unknown, count: x.count - 2)
@@ -63,7 +63,7 @@ enum Conv: Operator {
 }
 
 /// The checked shapes of a convolution.
-struct ConvolutionShape {
+struct ConvolutionGeometry {
   struct Attributes {
     let window: WindowGeometry.Attributes
     let group: Int

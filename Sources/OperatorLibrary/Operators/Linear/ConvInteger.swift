@@ -4,9 +4,9 @@ internal import ONNXTensor
 /// Convolution of 8-bit integers with exact 32-bit sums. Opset 10.
 enum ConvInteger: Operator {
   static func prepare(_ node: OperatorNode) throws -> Kernel {
-    let attributes = try ConvolutionShape.Attributes(node)
+    let attributes = try ConvolutionGeometry.Attributes(node)
     return .tensors { inputs, context in
-      let shape = try ConvolutionShape(attributes, x: try inputs[0].shape, w: try inputs[1].shape)
+      let shape = try ConvolutionGeometry(attributes, x: try inputs[0].shape, w: try inputs[1].shape)
       let x = try QuantizedOperand(try inputs[0], scale: nil, zeroPoint: try inputs.optional(2), what: "the input")
       let w = try QuantizedOperand(
         try inputs[1], scale: nil, zeroPoint: try inputs.optional(3), axis: 0, what: "the weight")

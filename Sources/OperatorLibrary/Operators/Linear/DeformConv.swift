@@ -7,14 +7,14 @@ internal import ONNXTensor
 /// Opsets 19, 22.
 enum DeformConv: Operator {
   static func prepare(_ node: OperatorNode) throws -> Kernel {
-    let attributes = try ConvolutionShape.Attributes(node)
+    let attributes = try ConvolutionGeometry.Attributes(node)
     let offsetGroups = try node.int("offset_group", default: 1)
     guard offsetGroups >= 1 else { throw OperatorError("attribute 'offset_group' is \(offsetGroups)") }
     return .tensors { inputs, context in
       let x = try inputs[0]
       let w = try inputs[1]
       let offset = try inputs[2]
-      let shape = try ConvolutionShape(attributes, x: x.shape, w: w.shape)
+      let shape = try ConvolutionGeometry(attributes, x: x.shape, w: w.shape)
       let geometry = shape.geometry
       guard shape.inChannels % offsetGroups == 0 else {
         throw OperatorError("\(shape.inChannels) channels are not divisible by offset_group \(offsetGroups)")
@@ -33,7 +33,7 @@ enum DeformConv: Operator {
 
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, _ w: Tensor, _ offset: Tensor, _ bias: Tensor?, _ mask: Tensor?,
-    _ shape: ConvolutionShape, _ offsetGroups: Int
+    _ shape: ConvolutionGeometry, _ offsetGroups: Int
   ) throws -> Tensor {
     let geometry = shape.geometry
     let values = try x.reals(T.self)

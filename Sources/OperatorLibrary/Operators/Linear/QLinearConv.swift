@@ -5,9 +5,9 @@ internal import ONNXTensor
 /// Opset 10.
 enum QLinearConv: Operator {
   static func prepare(_ node: OperatorNode) throws -> Kernel {
-    let attributes = try ConvolutionShape.Attributes(node)
+    let attributes = try ConvolutionGeometry.Attributes(node)
     return .tensors { inputs, context in
-      let shape = try ConvolutionShape(attributes, x: try inputs[0].shape, w: try inputs[3].shape)
+      let shape = try ConvolutionGeometry(attributes, x: try inputs[0].shape, w: try inputs[3].shape)
       let x = try QuantizedOperand(try inputs[0], scale: try inputs[1], zeroPoint: try inputs[2], what: "the input")
       let w = try QuantizedOperand(
         try inputs[3], scale: try inputs[4], zeroPoint: try inputs[5], axis: 0, what: "the weight")
