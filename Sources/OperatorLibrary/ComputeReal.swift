@@ -4,18 +4,22 @@ import ONNXTensor
 /// A type that sums of products are formed in. Integers wrap around, as ONNX's reference does.
 protocol ComputeElement: TensorElement, Equatable {
   static var zero: Self { get }
+  static var one: Self { get }
   static func accumulate(_ sum: inout Self, _ left: Self, _ right: Self)
 }
 
 extension Float: ComputeElement {
+  static var one: Float { 1 }
   @inline(__always) static func accumulate(_ sum: inout Float, _ left: Float, _ right: Float) { sum += left * right }
 }
 extension Double: ComputeElement {
+  static var one: Double { 1 }
   @inline(__always) static func accumulate(_ sum: inout Double, _ left: Double, _ right: Double) {
     sum += left * right
   }
 }
 extension ComputeElement where Self: FixedWidthInteger {
+  static var one: Self { 1 }
   @inline(__always) static func accumulate(_ sum: inout Self, _ left: Self, _ right: Self) { sum &+= left &* right }
 }
 extension Int32: ComputeElement {}
@@ -33,6 +37,10 @@ protocol ComputeReal: ComputeElement, BinaryFloatingPoint {
   static func pow(_ x: Self, _ y: Self) -> Self
   /// The elements of a real-valued tensor; nil for strings and complex.
   static func elements(of tensor: Tensor) -> [Self]?
+  /// c[m][n] = a b' for dense a [m][k] and b [n][k].
+  static func multiplyTransposed(
+    m: Int, n: Int, k: Int, _ a: UnsafeBufferPointer<Self>, _ b: UnsafeBufferPointer<Self>,
+    into c: UnsafeMutableBufferPointer<Self>, _ context: EvaluationContext) throws
 }
 
 extension Float: ComputeReal {
@@ -58,6 +66,19 @@ extension Double: ComputeReal {
 }
 
 extension ComputeReal {
+  static func multiplyTransposed(
+    m: Int, n: Int, k: Int, _ a: UnsafeBufferPointer<Self>, _ b: UnsafeBufferPointer<Self>,
+    into c: UnsafeMutableBufferPointer<Self>, _ context: EvaluationContext
+  ) throws {
+    for i in 0..<m {
+      for j in 0..<n {
+        var sum: Self = 0
+        for p in 0..<k { accumulate(&sum, a[i * k + p], b[j * k + p]) }
+        c[i * n + j] = sum
+      }
+    }
+  }
+
   static func sigmoid(_ x: Self) -> Self { 1 / (1 + exp(-x)) }
 }
 
@@ -113,7 +134,7 @@ extension Tensor {
     return value[0]
   }
 
-  func scalarReal<T: ComputeReal>(_ type: T.Type = T.self, _ what: String) throws(OperatorError) -> T {
+  func scalarReal<T: ComputeReal>(_ what: String, as type: T.Type = T.self) throws(OperatorError) -> T {
     guard let value = T.elements(of: self), value.count == 1 else {
       throw OperatorError("\(what) is not a single number")
     }

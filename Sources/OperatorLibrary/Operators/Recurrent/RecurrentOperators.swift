@@ -1,3 +1,7 @@
 extension OperatorCatalog {
-  static let recurrentOperators: [any Operator.Type] = []
+  static let recurrentOperators: [any Operator.Type] = [
+    GRU.self,
+    LSTM.self,
+    RNN.self,
+  ]
 }
