@@ -1,0 +1,258 @@
+"""The command line on the digits networks: the three commands, what they write, exit codes, and that equal input gives equal bytes.
+
+usage: end_to_end.py [TEST...]
+"""
+import hashlib
+import pathlib
+import shutil
+import sys
+import tempfile
+
+import numpy
+import onnx
+from onnx import numpy_helper
+
+from support import DIGITS, FIXTURES, Report, onnxq
+
+QAT = FIXTURES / "digits-qat"
+TARGETS = ["tensorrt", "onnxruntime", "integer"]
+
+
+def digest(path):
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+
+def workspace(folder, *names, source=DIGITS):
+    """Copies of the named files of a fixture; the sample folders as links."""
+    for name in names:
+        shutil.copy(source / name, folder / name)
+    for name in ("calibration", "test"):
+        (folder / name).symlink_to(DIGITS / name)
+    shutil.copy(DIGITS / "labels.txt", folder)
+    return folder
+
+
+def main_job(report, folder):
+    """calibrate, insert-qdq, verify by name; their JSON; accuracy; PyTorch's outputs as the reference."""
+    workspace(folder, "digits.onnx", "reference.npy")
+    before = digest(folder / "digits.onnx")
+    outcome = onnxq("calibrate", "digits.onnx", "--data", "calibration", "--format", "json", cwd=folder)
+    if not report.check("calibrate", outcome.code == 0, outcome):
+        return
+    report.check("calibrate writes digits.calib", (folder / "digits.calib").is_file())
+    document = outcome.json
+    report.check("calibrate: schema", document.get("schema") == "onnxq.calibrate/1", document.get("schema"))
+    report.check("calibrate: samples", document["samples"] == 128, document["samples"])
+    report.check("calibrate: none skipped", document["skipped"] == [], document["skipped"])
+    for key in ("tensors", "seconds", "cpu_seconds", "peak_bytes", "statistics_sha256"):
+        report.check(f"calibrate: {key}", key in document)
+
+    outcome = onnxq("insert-qdq", "digits.onnx", "--format", "json", cwd=folder)
+    if not report.check("insert-qdq", outcome.code == 0, outcome):
+        return
+    document = outcome.json
+    report.check("insert-qdq: schema", document.get("schema") == "onnxq.insert-qdq/1", document.get("schema"))
+    report.check("insert-qdq: target", document["target"] == "tensorrt", document["target"])
+    report.check("insert-qdq: every decision has rule and reason", all(d["rule"] and d["reason"] for d in document["decisions"]))
+    model = onnx.load(folder / "digits.qdq.onnx")
+    inserted = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    report.check("insert-qdq: pairs counted", document["pairs"] >= len(inserted) > 0, (document["pairs"], len(inserted)))
+    report.check("BatchNormalization is folded", all(node.op_type != "BatchNormalization" for node in model.graph.node))
+    report.check("the source model is untouched", digest(folder / "digits.onnx") == before)
+
+    outcome = onnxq(
+        "verify", "digits.onnx", "digits.qdq.onnx", "--data", "test", "--labels", "labels.txt", "--reference",
+        "reference.npy", "--format", "json", cwd=folder,
+    )
+    if not report.check("verify", outcome.code == 0, outcome):
+        return
+    document = outcome.json
+    report.check("verify: schema", document.get("schema") == "onnxq.verify/1", document.get("schema"))
+    report.check("verify: verdict", document["verdict"] == "pass" and document["failures"] == [], document["failures"])
+    report.check("verify: samples", document["samples"] == 450, document["samples"])
+    report.check("float accuracy is PyTorch's", abs(document["top1"]["float"] - 447 / 4.5) < 1e-3, document["top1"])
+    for pair in ("fake_quant", "integer"):
+        drop = document["top1"]["float"] - document["top1"][pair]
+        report.check(f"{pair} accuracy within 0.5 points", drop <= 0.5, document["top1"])
+        report.check(f"{pair} agreement", document["agreement"][pair] >= 99, document["agreement"])
+    pairs = {output["pair"]: output for output in document["outputs"]}
+    for pair in ("float/fake-quant", "float/integer", "reference/float"):
+        report.check(f"verify: pair {pair}", pair in pairs, sorted(pairs))
+    if "reference/float" in pairs:
+        difference = pairs["reference/float"]["max_abs"]
+        report.check("float executor against PyTorch", difference <= 2e-5, difference)
+    report.check("MACs run in integers", 0.9 <= document["macs"]["share"] <= 1, document["macs"])
+    report.check("verify: tensors, worst first", len(document["tensors"]) > 3)
+
+    outcome = onnxq(
+        "verify", "digits.onnx", "digits.qdq.onnx", "--data", "test", "--min-sqnr", "300", "--format", "json", cwd=folder
+    )
+    report.check("a threshold that cannot hold: exit 1", outcome.code == 1, outcome)
+    if outcome.code == 1:
+        document = outcome.json
+        report.check("JSON is complete with exit 1", document["verdict"] == "fail" and document["failures"], document["verdict"])
+
+
+def no_arguments(report, folder):
+    """In a folder with one model the three commands need no model argument, and verify no data."""
+    workspace(folder, "digits.onnx")
+    for arguments in (["calibrate", "--data", "calibration"], ["insert-qdq"], ["verify"]):
+        outcome = onnxq(*arguments, cwd=folder)
+        report.check(f"{' '.join(arguments)} without a model", outcome.code == 0, outcome)
+    shutil.copy(QAT / "digits_qat.onnx", folder)
+    outcome = onnxq("insert-qdq", cwd=folder)
+    report.check(
+        "two candidates: an error that lists them",
+        outcome.code in (2, 3) and "digits.onnx" in outcome.stderr and "digits_qat.onnx" in outcome.stderr, outcome,
+    )
+
+
+def same_bytes(report, folder):
+    """Statistics for any thread count, insertion twice, insertion into its own output."""
+    workspace(folder, "digits.onnx")
+    seen = {}
+    for threads in (1, 2, 3):
+        outcome = onnxq(
+            "calibrate", "digits.onnx", "--data", "calibration", "--threads", threads, "-o", f"threads{threads}.calib",
+            cwd=folder,
+        )
+        if not report.check(f"calibrate with {threads} threads", outcome.code == 0, outcome):
+            return
+        seen[threads] = digest(folder / f"threads{threads}.calib")
+    report.check("statistics are the same bytes for 1, 2 and 3 threads", len(set(seen.values())) == 1, seen)
+    statistics = folder / "threads1.calib"
+    for target in TARGETS:
+        outputs = []
+        for attempt in ("first", "second"):
+            outputs.append(folder / f"{attempt}.{target}.qdq.onnx")
+            outcome = onnxq(
+                "insert-qdq", "digits.onnx", "--target", target, "--calibration", statistics, "-o", outputs[-1], cwd=folder
+            )
+            if not report.check(f"insert-qdq for {target}", outcome.code == 0, outcome):
+                return
+        report.check(f"insertion for {target} gives the same bytes twice", digest(outputs[0]) == digest(outputs[1]))
+        again = folder / f"again.{target}.onnx"
+        outcome = onnxq(
+            "insert-qdq", outputs[0], "--target", target, "--calibration", statistics, "-o", again, cwd=folder
+        )
+        if report.check(f"insertion for {target} into its own output", outcome.code == 0, outcome):
+            report.check(f"a second insertion for {target} changes nothing", digest(again) == digest(outputs[0]))
+    outcome = onnxq(
+        "insert-qdq", "digits.onnx", "--calibration", statistics, "-o", "-", "--quiet", cwd=folder
+    )
+    report.check("-o - fails or writes the model alone", outcome.code == 0, outcome)
+
+
+def shards(report, folder):
+    """Merged shards are the whole."""
+    workspace(folder, "digits.onnx")
+    whole = onnxq("calibrate", "digits.onnx", "--data", "calibration", "-o", "whole.calib", "--format", "json", cwd=folder)
+    if not report.check("calibrate", whole.code == 0, whole):
+        return
+    parts = []
+    for part in (1, 2, 3):
+        parts.append(f"part{part}.calib")
+        outcome = onnxq(
+            "calibrate", "digits.onnx", "--data", "calibration", "--shard", f"{part}/3", "-o", parts[-1], cwd=folder
+        )
+        if not report.check(f"shard {part}/3", outcome.code == 0, outcome):
+            return
+    outcome = onnxq("merge", *reversed(parts), "-o", "merged.calib", "--format", "json", cwd=folder)
+    if report.check("merge", outcome.code == 0, outcome):
+        report.check(
+            "merged shards have the statistics of the whole",
+            outcome.json["statistics_sha256"] == whole.json["statistics_sha256"],
+        )
+
+
+def constants(model):
+    """Name to array of every constant: initializers and Constant nodes."""
+    result = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            result[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    return result
+
+
+def activation_scales(path):
+    """Scale of each quantized activation, by the name of what is quantized."""
+    model = onnx.load(path)
+    values = constants(model)
+    return {
+        node.input[0]: values[node.input[1]].item()
+        for node in model.graph.node
+        if node.op_type == "QuantizeLinear" and node.input[0] not in values
+    }
+
+
+def quantization_aware(report, folder):
+    """A QAT export keeps its trained scales, and what it left open is completed."""
+    workspace(folder, "digits_qat.onnx", "reference.npy", source=QAT)
+    trained = activation_scales(folder / "digits_qat.onnx")
+    outcome = onnxq("insert-qdq", "digits_qat.onnx", "--data", "calibration", cwd=folder)
+    if not report.check("insert-qdq on the QAT export", outcome.code == 0, outcome):
+        return
+    completed = activation_scales(folder / "digits_qat.qdq.onnx")
+    kept = {name: scale for name, scale in trained.items() if completed.get(name) == scale}
+    report.check("every trained scale is kept", kept == trained, sorted(set(trained) - set(kept)))
+    report.check("the residual branch is completed", len(completed) > len(trained), (len(trained), len(completed)))
+    outcome = onnxq(
+        "verify", "digits_qat.onnx", "digits_qat.qdq.onnx", "--data", "test", "--labels", "labels.txt", "--format", "json",
+        cwd=folder,
+    )
+    if report.check("verify on the QAT export", outcome.code == 0, outcome):
+        top1 = outcome.json["top1"]
+        report.check("QAT accuracy within 0.5 points", top1["float"] - top1["integer"] <= 0.5, top1)
+
+
+def refusals(report, folder):
+    """Exit codes of the contract, and files that onnxq did not write stay."""
+    workspace(folder, "digits.onnx")
+    report.check("unknown option: exit 2", onnxq("calibrate", "digits.onnx", "--no-such-option").code == 2)
+    report.check("unknown verb: exit 2", onnxq("no-such-verb").code == 2)
+    outcome = onnxq("insert-qdq", "digits.onnx", "--target", "no-such-target", cwd=folder)
+    report.check("unknown target: exit 2 or 3", outcome.code in (2, 3), outcome)
+    outcome = onnxq("insert-qdq", "digits.onnx", cwd=folder)
+    named = "--calibration" in outcome.stderr and "--data" in outcome.stderr or "calibrate" in outcome.stderr
+    report.check("missing statistics: exit 3 with the ways to get them", outcome.code == 3 and named, outcome)
+    outcome = onnxq("calibrate", "absent.onnx", "--data", "calibration", cwd=folder)
+    report.check("missing model: exit 3", outcome.code == 3, outcome)
+    outcome = onnxq("calibrate", "digits.onnx", "--data", "absent", cwd=folder)
+    report.check("missing data: exit 3", outcome.code == 3, outcome)
+    report.check("nothing was written", {path.name for path in folder.iterdir()} == {
+        "digits.onnx", "labels.txt", "calibration", "test"}, sorted(path.name for path in folder.iterdir()))
+    (folder / "digits.calib").write_text("somebody's notes\n")
+    outcome = onnxq("calibrate", "digits.onnx", "--data", "calibration", cwd=folder)
+    kept = (folder / "digits.calib").read_text() == "somebody's notes\n"
+    report.check("a file of somebody else is not overwritten", outcome.code in (2, 3) and kept, outcome)
+    outcome = onnxq("calibrate", "digits.onnx", "--data", "calibration", "--force", cwd=folder)
+    report.check("--force overwrites it", outcome.code == 0, outcome)
+    outcome = onnxq("calibrate", "digits.onnx", "--data", "calibration", cwd=folder)
+    report.check("its own file is overwritten without --force", outcome.code == 0, outcome)
+
+
+def help_texts(report, folder):
+    report.check("--version", (lambda o: o.code == 0 and o.stdout.strip())(onnxq("--version")))
+    for verb in ("calibrate", "insert-qdq", "verify", "run", "test", "inspect"):
+        outcome = onnxq(verb, "--help")
+        report.check(f"{verb} --help", outcome.code == 0 and f"onnxq {verb}" in outcome.stdout, outcome)
+
+
+TESTS = [main_job, no_arguments, same_bytes, shards, quantization_aware, refusals, help_texts]
+
+
+def main():
+    report = Report("end to end")
+    chosen = [test for test in TESTS if len(sys.argv) == 1 or test.__name__ in sys.argv[1:]]
+    for test in chosen:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                test(report, pathlib.Path(folder))
+            except Exception as error:
+                report.check(test.__name__, False, f"{type(error).__name__}: {error}")
+        report.line(f"  {test.__name__} done")
+    report.finish()
+
+
+if __name__ == "__main__":
+    main()
