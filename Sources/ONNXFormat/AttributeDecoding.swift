@@ -1,6 +1,6 @@
 import COnnx
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 extension GraphDecoder {
   /// The payload is the field that `type` names; without a type, the first field that is there. Whatever else the message

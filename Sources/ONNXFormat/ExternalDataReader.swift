@@ -1,7 +1,7 @@
 import COnnx
 import Glibc
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// Finds the bytes that `external_data` entries name, each file mapped once, nothing read.
 ///

@@ -1,7 +1,7 @@
 import COnnx
 import Glibc
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// Settles, in a model's tree, where external data lies as seen from the file to be written.
 struct ExternalDataWriter {

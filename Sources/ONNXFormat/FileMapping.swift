@@ -1,5 +1,5 @@
 import Glibc
-package import ONNXTensor
+import ONNXTensor
 
 /// A file mapped for reading, until the last view of it is gone.
 ///

@@ -1,6 +1,6 @@
 import COnnx
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// The names of one graph, and the graph around it.
 final class NameScope {

@@ -1,6 +1,6 @@
 import COnnx
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// A model as a protobuf-c tree, as long as the object lives. Payloads point into the model's own storage.
 final class ModelTree {

@@ -1,6 +1,6 @@
 import COnnx
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// Builds protobuf-c messages in an arena; all of them go with the builder. Large payloads stay where they are.
 final class MessageBuilder {

@@ -1,6 +1,6 @@
 import COnnx
-package import ONNXGraph
-package import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// Model files to models.
 ///

@@ -1,7 +1,7 @@
 import COnnx
 import Glibc
-package import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// Models to files, lossless: what the model was read from comes back field by field.
 package enum ModelEncoder {

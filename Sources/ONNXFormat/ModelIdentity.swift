@@ -1,4 +1,4 @@
-package import ONNXGraph
+import ONNXGraph
 
 /// What makes a model the same model: its file and its external data, by content alone.
 ///

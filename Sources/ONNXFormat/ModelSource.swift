@@ -1,5 +1,5 @@
-package import ONNXGraph
-package import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// What a model was read from. Lives in `Model.backing`, as long as anything refers to the file's bytes.
 package final class ModelSource: @unchecked Sendable {

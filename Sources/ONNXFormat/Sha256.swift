@@ -1,5 +1,5 @@
 import CNettle
-internal import ONNXTensor
+import ONNXTensor
 
 /// SHA-256 as bytes come.
 package struct Sha256 {

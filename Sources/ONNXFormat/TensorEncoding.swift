@@ -1,6 +1,6 @@
 import COnnx
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 extension MessageBuilder {
   /// `name` replaces the literal's own.

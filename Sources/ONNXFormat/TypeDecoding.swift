@@ -1,5 +1,5 @@
 import COnnx
-internal import ONNXGraph
+import ONNXGraph
 
 extension ValueType {
   init(_ proto: UnsafeMutablePointer<Onnx__TypeProto>) {

@@ -1,5 +1,5 @@
 import COnnx
-internal import ONNXGraph
+import ONNXGraph
 
 extension MessageBuilder {
   func type(_ type: ValueType) throws(ModelFormatError) -> UnsafeMutablePointer<Onnx__TypeProto> {

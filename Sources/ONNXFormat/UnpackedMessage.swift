@@ -1,5 +1,5 @@
 import COnnx
-internal import ONNXTensor
+import ONNXTensor
 
 /// A protobuf-c tree of checked bytes, whose payloads point into them. The tree goes when the object does.
 final class UnpackedMessage {

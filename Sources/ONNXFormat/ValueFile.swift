@@ -1,6 +1,6 @@
 import COnnx
-package import ONNXGraph
-package import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// Files that hold one value: the `input_N.pb` and `output_N.pb` of ONNX test data.
 package enum ValueFile {

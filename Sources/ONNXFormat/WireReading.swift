@@ -1,6 +1,6 @@
 import COnnx
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 // Reading the plain parts of protobuf-c's structs: absent text is NULL, lists are a pointer and a count.
 
