@@ -49,7 +49,9 @@ extension OperatorCatalog {
 
   /// True for generators whose results differ from run to run.
   package static func isRandom(_ node: Node) -> Bool {
-    node.canonicalDomain.isEmpty && randomOperators.contains(node.opType)
+    guard node.canonicalDomain.isEmpty else { return false }
+    // Dropout drops only in training mode, which is its third input.
+    return randomOperators.contains(node.opType) || (node.opType == "Dropout" && node.input(2) != nil)
   }
 
   /// True for nodes that plans leave unfolded although their inputs are known, because the result is far larger.
