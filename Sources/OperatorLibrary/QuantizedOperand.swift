@@ -1,4 +1,4 @@
-internal import ONNXTensor
+import ONNXTensor
 
 /// The codes of a quantized tensor as integers, and how they became reals: what the QLinear operators read.
 struct QuantizedOperand {

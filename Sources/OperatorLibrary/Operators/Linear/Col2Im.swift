@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// Puts column blocks back where `im2col` took them from; overlapping elements are summed. Opset 18.
 enum Col2Im: Operator {

@@ -1,6 +1,6 @@
-internal import FloatKernels
-internal import ONNXGraph
-internal import ONNXTensor
+import FloatKernels
+import ONNXGraph
+import ONNXTensor
 
 /// Convolution over one or more spatial axes, grouped or not, with optional bias.
 ///

@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// Convolution of 8-bit integers with exact 32-bit sums. Opset 10.
 enum ConvInteger: Operator {

@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// Deformable convolution over any number of spatial axes: each tap reads at an offset, linearly interpolated, and may
 /// be weighted by a mask. What lies outside the input is zero.

@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// The determinant of the matrices in the last two axes, by elimination with row pivots. Opsets 11, 22.
 enum Det: Operator {

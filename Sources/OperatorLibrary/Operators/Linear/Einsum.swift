@@ -1,6 +1,6 @@
-internal import FloatKernels
-internal import ONNXGraph
-internal import ONNXTensor
+import FloatKernels
+import ONNXGraph
+import ONNXTensor
 
 /// The Einstein summation of numpy's `einsum`: any number of operands, ellipsis, repeated labels, implicit output.
 ///

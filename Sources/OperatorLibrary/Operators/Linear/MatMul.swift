@@ -1,6 +1,6 @@
-internal import FloatKernels
-internal import ONNXGraph
-internal import ONNXTensor
+import FloatKernels
+import ONNXGraph
+import ONNXTensor
 
 /// The matrix product of numpy's `matmul`: batches broadcast, vectors are rows on the left and columns on the right.
 ///

@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// Matrix product of 8-bit integers with exact 32-bit sums; zero points per row of A and per column of B. Opset 10.
 enum MatMulInteger: Operator {

@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// Convolution of quantized tensors: exact 32-bit sums with an int32 bias, then one float32 multiplication and rounding.
 /// Opset 10.

@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// Matrix product of quantized tensors: exact 32-bit sums, then one float32 multiplication and rounding.
 ///

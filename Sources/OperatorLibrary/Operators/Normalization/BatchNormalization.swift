@@ -1,6 +1,6 @@
-internal import FloatKernels
-internal import ONNXGraph
-internal import ONNXTensor
+import FloatKernels
+import ONNXGraph
+import ONNXTensor
 
 /// y = (x - mean) / sqrt(var + epsilon) * scale + bias for each channel (axis 1).
 ///

@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// The identity at inference; in training, elements are dropped at random and the rest scaled up.
 ///

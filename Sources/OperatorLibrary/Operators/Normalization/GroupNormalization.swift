@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// Normalization of each sample over groups of channels. Opsets 18 (scale and bias per group), 21 (per channel).
 enum GroupNormalization: Operator {

@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// Local response normalization over neighbouring channels: x / (bias + alpha / size * sum of squares)^beta.
 ///

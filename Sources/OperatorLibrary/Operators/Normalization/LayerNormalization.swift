@@ -1,6 +1,6 @@
-internal import FloatKernels
-internal import ONNXGraph
-internal import ONNXTensor
+import FloatKernels
+import ONNXGraph
+import ONNXTensor
 
 /// (x - mean) / sqrt(variance + epsilon) * scale + bias over the axes from `axis` on. Opset 17.
 enum LayerNormalization: Operator {

@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// x divided by its p-norm (p = 1 or 2) along one axis; 0 where the norm is 0. Opsets 1, 22.
 enum LpNormalization: Operator {

@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// (x - mean) / (standard deviation + 1e-9) over the given axes. Opsets 9, 13.
 enum MeanVarianceNormalization: Operator {

@@ -1,6 +1,6 @@
-internal import FloatKernels
-internal import ONNXGraph
-internal import ONNXTensor
+import FloatKernels
+import ONNXGraph
+import ONNXTensor
 
 /// exp(x) / sum of exp(x) along an axis. Opsets 1 and 11 (all axes from `axis` on together), 13 (one axis).
 enum Softmax: Operator {

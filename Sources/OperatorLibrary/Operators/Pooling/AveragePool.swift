@@ -1,6 +1,6 @@
-internal import FloatKernels
-internal import ONNXGraph
-internal import ONNXTensor
+import FloatKernels
+import ONNXGraph
+import ONNXTensor
 
 /// The mean of each window, with or without the padding counted. What `ceil_mode` adds beyond the padding never counts.
 ///

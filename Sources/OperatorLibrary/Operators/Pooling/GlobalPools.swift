@@ -1,6 +1,6 @@
-internal import FloatKernels
-internal import ONNXGraph
-internal import ONNXTensor
+import FloatKernels
+import ONNXGraph
+import ONNXTensor
 
 /// The mean over all spatial axes, which stay with extent 1. Opsets 1, 22.
 enum GlobalAveragePool: Operator {

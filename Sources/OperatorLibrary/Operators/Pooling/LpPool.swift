@@ -1,6 +1,6 @@
-internal import FloatKernels
-internal import ONNXGraph
-internal import ONNXTensor
+import FloatKernels
+import ONNXGraph
+import ONNXTensor
 
 /// The p-norm of each window. Opsets 1 (p a float), 2, 11, 18, 22.
 enum LpPool: Operator {

@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// The largest element of each cell of a grid over each region of interest, whose corners are rounded. Opsets 1, 22.
 enum MaxRoiPool: Operator {

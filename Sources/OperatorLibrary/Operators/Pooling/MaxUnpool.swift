@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// Puts the results of a `MaxPool` back where its indices say; everything else is zero. Opsets 9, 11, 22.
 enum MaxUnpool: Operator {

@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// Mean or maximum of bilinear samples in each cell of a grid over each region of interest.
 ///

@@ -1,6 +1,6 @@
-internal import FloatKernels
-internal import ONNXGraph
-internal import ONNXTensor
+import FloatKernels
+import ONNXGraph
+import ONNXTensor
 
 /// What MaxPool, AveragePool and LpPool share: windows over the spatial axes of [batch, channel, spatial...].
 enum WindowPool {

@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// One layer of gated recurrent units. Opsets 1, 3, 7, 14, 22.
 ///

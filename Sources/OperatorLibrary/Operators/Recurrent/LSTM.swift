@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// One layer of long short-term memory. Opsets 1, 7, 14, 22.
 ///

@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// One simple recurrent layer: h = f(W x + R h + b). Opsets 1, 7, 14, 22.
 enum RNN: Operator {

@@ -1,5 +1,5 @@
-internal import ONNXGraph
-internal import ONNXTensor
+import ONNXGraph
+import ONNXTensor
 
 /// What LSTM, GRU and RNN share: attributes, checked shapes, and the order of steps of each direction.
 ///
