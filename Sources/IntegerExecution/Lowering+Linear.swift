@@ -134,7 +134,7 @@ extension Lowering {
         throw ExecutionError(.failed, "an input of shape \(x.shape) does not fit weights of shape \(tensor.shape)")
       }
       let rows = x.shape.dropLast().reduce(1, *)
-      let shape = x.shape.dropLast() + [outputs]
+      let shape = Array(x.shape.dropLast()) + [outputs]
       context.count(rows * outputs * depth)
       return try context.accumulate(packed, end, rows: rows, outputs: outputs, shape: shape, isChannelsLast: false, arguments) { y in
         try x.bytes.withElements(UInt8.self) {

@@ -7,8 +7,8 @@ package struct WindowGeometry {
     enum AutoPad { case explicit, valid, sameUpper, sameLower }
 
     package var kernel: [Int]?
-    var strides: [Int]?
-    var dilations: [Int]?
+    package var strides: [Int]?
+    package var dilations: [Int]?
     var pads: [Int]?
     var autoPad: AutoPad
     var ceilMode: Bool
