@@ -1,3 +1,22 @@
 extension OperatorCatalog {
-  static let movementOperators: [any Operator.Type] = []
+  static let movementOperators: [any Operator.Type] = [
+    BitCast.self,
+    CenterCropPad.self,
+    Concat.self,
+    Expand.self,
+    Flatten.self,
+    Identity.self,
+    Pad.self,
+    Reshape.self,
+    ReverseSequence.self,
+    Shape.self,
+    Size.self,
+    Slice.self,
+    Split.self,
+    Squeeze.self,
+    Tile.self,
+    Transpose.self,
+    Trilu.self,
+    Unsqueeze.self,
+  ]
 }
