@@ -57,7 +57,10 @@ let package = Package(
     layer("FloatExecution", ["ONNXTensor", "ONNXGraph", "FloatKernels", "OperatorLibrary"]),
     layer(
       "IntegerExecution",
-      ["ONNXTensor", "ONNXGraph", "IntegerKernels", "QuantCore", "OperatorLibrary", "FloatExecution"]),
+      [
+        "CKernels", "ONNXTensor", "ONNXGraph", "FloatKernels", "IntegerKernels", "QuantCore", "OperatorLibrary",
+        "FloatExecution",
+      ]),
     layer(
       "QuantPasses", ["ONNXTensor", "ONNXGraph", "QuantCore", "OperatorLibrary", "FloatExecution"]),
     layer(
