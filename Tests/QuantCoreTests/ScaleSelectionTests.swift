@@ -1,5 +1,6 @@
 import ONNXTensor
 import QuantCore
+import TestSupport
 import Testing
 
 @Suite struct ScaleSelectionTests {
@@ -28,7 +29,7 @@ import Testing
   }
 
   @Test(arguments: schemes) func zeroIsExactAndTheRangeIsCovered(scheme: QuantizationScheme) throws {
-    var generator = SeededGenerator(state: 5)
+    var generator = SeededGenerator(seed: 5)
     let codes = try #require(QuantizationScheme.codes(of: scheme.elementType))
     for _ in 0..<300 {
       let first = generator.normal(Float(sign: .plus, exponent: Int.random(in: -20...20, using: &generator), significand: 1))
