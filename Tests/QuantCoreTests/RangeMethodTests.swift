@@ -107,7 +107,7 @@ import Testing
 
   @Test(arguments: all) func degenerateTensors(method: RangeMethod) throws {
     for scheme in Self.schemes {
-      for values in [[0, 0, 0], [5], [-5], [1e-44], [-1e-20, 1e-20], [.greatestFiniteMagnitude, 1], [3, 3, 3, -0.0]] as [[Float]] {
+      for values in [[0, 0, 0], [5], [-5], [.leastNonzeroMagnitude], [-1e-20, 1e-20], [.greatestFiniteMagnitude, 1], [3, 3, 3, -0.0]] as [[Float]] {
         let choice = try method.choose(for: statistics(of: values), scheme: scheme)
         #expect(choice.range.lower <= choice.range.upper)
         #expect(choice.parameters.scale > 0 && choice.parameters.scale.isFinite)
@@ -134,7 +134,7 @@ import Testing
     let choice = try RangeMethod.minMax.choose(for: masked, scheme: .uint8Asymmetric)
     let error = try #require(masked.error(on: choice.parameters))
     // The plain ratio sees the mask alone and is content.
-    #expect(error.sqnr > 100)
+    #expect(error.sqnr > 50)
     #expect(error.vanished > 0.6)
     let healthy = statistics(of: generator.normals(5000))
     let fine = try RangeMethod.minMax.choose(for: healthy, scheme: .uint8Asymmetric)

@@ -54,7 +54,8 @@ import Testing
     #expect(zero.scale == 1)
     let constant = try scheme.parameters(for: ValueRange(5, 5))
     #expect(constant.scale > 0 && constant.scale <= 5)
-    let tiny = try scheme.parameters(for: ValueRange(-1e-44, 1e-44))
+    let tiniest = Float.leastNonzeroMagnitude * 7
+    let tiny = try scheme.parameters(for: ValueRange(-tiniest, tiniest))
     #expect(tiny.scale == .leastNormalMagnitude)
     let huge = try scheme.parameters(for: ValueRange(-.greatestFiniteMagnitude, .greatestFiniteMagnitude))
     #expect(huge.scale.isFinite || scheme.elementType.bitWidth == 2)

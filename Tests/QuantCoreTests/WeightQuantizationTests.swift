@@ -46,7 +46,9 @@ import Testing
         let back = try parameters.dequantize(codes).array(Float.self)
         return zip(values, back).reduce(0) { $0 + Double($1.0 - $1.1) * Double($1.0 - $1.1) }
       }
-      #expect(try noise(.meanSquaredError) < noise(.minMax))
+      let (searched, plain) = (try noise(.meanSquaredError), try noise(.minMax))
+      #expect(searched <= plain)
+      if type == .int4 { #expect(searched < 0.9 * plain) }
     }
   }
 
