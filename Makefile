@@ -96,6 +96,7 @@ format:
 
 lint:
 	swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)
+	$(PYTHON3) Tests/python/check_repository.py
 
 # With the Swift standard library inside: the installed program needs no toolchain.
 install: machine
