@@ -11,7 +11,7 @@ extension OperatorCatalog {
     ReverseSequence.self,
     Shape.self,
     Size.self,
-    Slice.self,
+    SliceOperator.self,
     Split.self,
     Squeeze.self,
     Tile.self,
