@@ -10,7 +10,7 @@ extension OperatorCatalog {
     ReverseSequence.self,
     Shape.self,
     Size.self,
-    Slice.self,
+    SliceOperator.self,
     Split.self,
     Squeeze.self,
     Tile.self,
