@@ -89,3 +89,8 @@ check-guard:
 	$(CC) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-sanitize=nonnull-attribute,shift \
 	  -ISources/COnnx/include Tests/C/onnx_guard_check.c $(libonnx_sources) -lprotobuf-c -o build/onnx_guard_check
 	build/onnx_guard_check $(GUARD_SEED) $(GUARD_MUTATIONS) $(GUARD_MODELS)
+
+# Every model of the onnx package through decode and encode. After `make unit`, which has built the tests.
+.PHONY: roundtrip
+roundtrip:
+	$(PYTHON) Tests/python/roundtrip.py $(SWIFT_TEST) --skip-build --filter resaveForComparison
