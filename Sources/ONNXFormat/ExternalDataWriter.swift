@@ -32,7 +32,9 @@ struct ExternalDataWriter {
   }
 
   /// All tensors whose data is external, training graphs included.
-  func externalTensors() -> [TensorMessage] { tree.tensors().filter { $0.pointee.data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL } }
+  func externalTensors() -> [TensorMessage] {
+    tree.tensors().filter { $0.pointee.data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL }
+  }
 
   /// Makes locations relative to the folder of the output. Returns whether any changed.
   func relocate() throws(ModelFormatError) -> Bool {
