@@ -43,7 +43,7 @@ final class ExternalDataReader {
     }
     let size = mapping.bytes.count
     let offset = try number(entry("offset"), "offset", name) ?? 0
-    let expected = literal.elementCount.flatMap { literal.elementType?.byteCount(elements: $0) }
+    let expected = literal.elementCount.flatMap { literal.elementType?.rawByteCount(elements: $0) }
     let stated = try number(entry("length"), "length", name)
     guard offset <= size else {
       throw fault("tensor '\(name)' begins at byte \(offset) of '\(location)', which has \(size)")

@@ -150,4 +150,14 @@ import Testing
     let sharesOwner = raw.owner === bytes.owner
     #expect(sharesOwner)
   }
+
+  /// Four 6-bit elements to three bytes: the bytes are those that the onnx package writes for codes 1, 2, 3, 63, 33.
+  @Test func sixBitFloatsArePacked() throws {
+    let packed: [UInt8] = [0x81, 0x30, 0xFC, 0x21]
+    let wire = Wire.field(1, 5) + Wire.field(2, 27) + Wire.field(9, packed)
+    let tensor = try #require(try ValueFile.decode(ByteView(wire), kind: .tensor).value.tensor)
+    #expect(tensor.storedCodes == [1, 2, 3, 63, 33])
+    let again = try ValueFile.encode(tensor, name: nil)
+    #expect(again == wire)
+  }
 }
