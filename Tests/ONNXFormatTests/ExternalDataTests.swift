@@ -44,7 +44,10 @@ import Testing
     // Without a length: what the dimensions need.
     #expect(try error(folder, Self.model("w.bin", offset: "48")) == nil)
 
-    for (offset, length) in [("65", nil), ("60", nil), ("0", "65"), ("48", "17"), ("-1", nil), ("x", "16"), ("0", "1e1"), ("9223372036854775808", nil)] as [(String, String?)] {
+    for (offset, length) in [
+      ("65", nil), ("60", nil), ("0", "65"), ("48", "17"), ("-1", nil), ("x", "16"), ("0", "1e1"),
+      ("9223372036854775808", nil),
+    ] as [(String, String?)] {
       let error = try #require(try error(folder, Self.model("w.bin", offset: offset, length: length)))
       #expect(error.code == .externalData && error.description.contains("'w'"), "\(error)")
     }
@@ -60,7 +63,10 @@ import Testing
     #expect(symlink("\(outside)/secret", "\(folder)/link") == 0)
     #expect(symlink("..", "\(folder)/up") == 0)
     #expect(mkfifo("\(folder)/pipe", 0o666) == 0)
-    for location in ["../secret", "\(outside)/secret", "link", "up/secret", "a/../../secret", "", "pipe", ".", "missing", "sub/../../secret"] {
+    for location in [
+      "../secret", "\(outside)/secret", "link", "up/secret", "a/../../secret", "", "pipe", ".", "missing",
+      "sub/../../secret",
+    ] {
       let error = try #require(try error(folder, Self.model(location)), "\(location)")
       #expect(error.code == .externalData, "\(location): \(error)")
     }

@@ -1,5 +1,5 @@
-import ONNXGraph
 import Glibc
+import ONNXGraph
 import ONNXTensor
 
 /// Protobuf by hand, for files that no library would write.
@@ -53,7 +53,8 @@ func contents(of path: String) throws -> [UInt8] {
   fseek(file, 0, SEEK_END)
   let size = ftell(file)
   rewind(file)
-  return [UInt8](unsafeUninitializedCapacity: size) { buffer, count in count = fread(buffer.baseAddress, 1, size, file) }
+  return [UInt8](unsafeUninitializedCapacity: size) { buffer, count in count = fread(buffer.baseAddress, 1, size, file)
+  }
 }
 
 func write(_ bytes: [UInt8], to path: String) throws {
