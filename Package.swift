@@ -113,7 +113,7 @@ let package = Package(
       ]),
     tests("QuantVerificationTests", ["ONNXTensor", "QuantVerification"]),
     tests("ONNXQuantizerTests", ["ONNXQuantizer"]),
-    tests("EndToEndTests", ["ONNXTensor", "ONNXGraph", "ONNXFormat", "OperatorLibrary", "FloatExecution"]),
+    tests("EndToEndTests", ["ONNXTensor", "ONNXGraph", "ONNXFormat", "QuantCore", "FloatExecution"]),
     tests("RepositoryTests", []),
   ],
   swiftLanguageModes: [.v6]
