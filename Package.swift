@@ -113,7 +113,7 @@ let package = Package(
       ]),
     tests("QuantVerificationTests", ["ONNXTensor", "QuantVerification"]),
     tests("ONNXQuantizerTests", ["ONNXQuantizer"]),
-    tests("EndToEndTests", []),
+    tests("EndToEndTests", ["ONNXTensor", "ONNXGraph", "ONNXFormat", "QuantCore", "FloatExecution"]),
     tests("RepositoryTests", []),
   ],
   swiftLanguageModes: [.v6]
