@@ -66,8 +66,8 @@ let package = Package(
     layer(
       "QuantCalibration",
       [
-        "CZlib", "CJPEG", "CPNG", "CNettle", "ONNXTensor", "ONNXGraph", "ONNXFormat", "QuantCore", "OperatorLibrary",
-        "FloatExecution",
+        "CZlib", "CJPEG", "CPNG", "CNettle", "ONNXTensor", "ONNXGraph", "FloatKernels", "ONNXFormat", "QuantCore",
+        "OperatorLibrary", "FloatExecution",
       ]),
     layer(
       "QuantVerification",
