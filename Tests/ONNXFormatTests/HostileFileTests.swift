@@ -108,24 +108,20 @@ import Testing
     expectRefused(Wire.model(graph), .hostile, containing: "nested")
   }
 
-  @Test func amplificationIsRefusedAtOnce() throws {
+  @Test func amplificationIsRefusedAtOnce() {
     // Two bytes each that would unpack to hundreds.
     let filler = 5_000_000
-    for number: UInt8 in [1, 5, 11, 15, 16] {
+    for tag: UInt8 in [1, 5, 11, 15].map({ $0 << 3 | 2 }) {
       var bytes = Wire.field(1, 8) + [7 << 3 | 2] + Wire.varint(UInt64(2 * filler))
       bytes.reserveCapacity(bytes.count + 2 * filler)
-      let tag = Wire.varint(UInt64(number) << 3 | 2)
-      guard tag.count == 1 else { continue }
-      for _ in 0..<filler { bytes += [tag[0], 0] }
-      let before = try anonymousBytes()
+      for _ in 0..<filler { bytes += [tag, 0] }
       let view = ByteView(bytes)
       var error: ModelFormatError?
       let time = milliseconds {
         do throws(ModelFormatError) { _ = try ModelDecoder.decode(view, path: nil) } catch let caught { error = caught }
       }
-      #expect(error?.code == .hostile, "field \(number): \(error?.description ?? "accepted")")
-      #expect(time < 500, "field \(number): \(time) ms")
-      #expect(try anonymousBytes() - before < 64 << 20)
+      #expect(error?.code == .hostile, "field \(tag >> 3): \(error?.description ?? "accepted")")
+      #expect(time < 500, "field \(tag >> 3): \(time) ms")
     }
   }
 
