@@ -59,7 +59,9 @@ public struct InsertionResult: Encodable {
   public struct Change: Sendable, Encodable {
     public var rule: String
     public var reason: String
+    /// `node NAME`, `tensor NAME` or `model`.
     public var subject: String
+    public var action: String
   }
 
   public let schema = "onnxq.insert-qdq/1"
@@ -90,17 +92,25 @@ public struct InsertionResult: Encodable {
     macs = MACs(total: report.totalMacs, quantized: report.quantizedMacs, share: report.macShare)
     decisions = report.decisions.map { decision in
       Decision(
-        tensor: decision.tensor, rule: decision.rule.rawValue, reason: decision.reason,
+        tensor: decision.tensor, rule: decision.rule.id, reason: decision.reason,
         scale: decision.parameters?.scales, zeroPoint: decision.parameters?.zeroPoints,
         elementType: decision.parameters?.elementType.name, axis: decision.parameters?.axis, method: decision.method,
-        range: decision.range.map { [$0.lowest, $0.highest] })
+        range: decision.range.map { [$0.lower, $0.upper] })
     }
     outcomes = report.nodes.map {
       Node(
-        name: $0.node, opType: $0.opType, quantized: $0.isQuantized, rule: $0.rule.rawValue, reason: $0.reason,
+        name: $0.node, opType: $0.opType, quantized: $0.isQuantized, rule: $0.rule.id, reason: $0.reason,
         macs: $0.macs)
     }
-    changes = report.journal.map { Change(rule: $0.rule, reason: $0.reason, subject: $0.subject) }
+    changes = report.journal.map { Change(rule: $0.rule, reason: $0.reason, subject: Self.text($0.subject), action: $0.action) }
+  }
+
+  private static func text(_ subject: JournalEntry.Subject) -> String {
+    switch subject {
+    case .node(let name): "node \(name)"
+    case .tensor(let name): "tensor \(name)"
+    case .model: "model"
+    }
   }
 
   /// Writes the model aside and renames it.
