@@ -1,7 +1,6 @@
 extension OperatorCatalog {
   static let movementOperators: [any Operator.Type] = [
     BitCast.self,
-    CenterCropPad.self,
     Concat.self,
     Expand.self,
     Flatten.self,
