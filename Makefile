@@ -77,6 +77,7 @@ test: setup
 	$(MAKE) check-proto
 	$(MAKE) check-libonnx
 	$(MAKE) unit
+	$(MAKE) roundtrip
 	$(MAKE) end-to-end
 	$(MAKE) conformance
 	$(MAKE) interop

@@ -66,8 +66,8 @@ let package = Package(
     layer(
       "QuantCalibration",
       [
-        "CZlib", "CJPEG", "CPNG", "CNettle", "ONNXTensor", "ONNXGraph", "ONNXFormat", "QuantCore", "OperatorLibrary",
-        "FloatExecution",
+        "CZlib", "CJPEG", "CPNG", "CNettle", "ONNXTensor", "ONNXGraph", "FloatKernels", "ONNXFormat", "QuantCore",
+        "OperatorLibrary", "FloatExecution",
       ]),
     layer(
       "QuantVerification",
@@ -113,7 +113,7 @@ let package = Package(
       ]),
     tests("QuantVerificationTests", ["ONNXTensor", "QuantVerification"]),
     tests("ONNXQuantizerTests", ["ONNXQuantizer"]),
-    tests("EndToEndTests", []),
+    tests("EndToEndTests", ["ONNXTensor", "ONNXGraph", "ONNXFormat", "QuantCore", "FloatExecution"]),
     tests("RepositoryTests", []),
   ],
   swiftLanguageModes: [.v6]

@@ -79,7 +79,7 @@ install-libonnx: libonnx
 
 # The reader under the address and undefined-behaviour sanitizers; GUARD_MODELS are the files to mutate. The generated C
 # and protobuf-c call initializers through a pointer of another type and copy zero bytes from NULL.
-GUARD_MODELS ?= $(wildcard Fixtures/*/*.onnx)
+GUARD_MODELS ?= $(wildcard Fixtures/*/*.onnx Fixtures/models/*/*.onnx)
 GUARD_SEED ?= 1
 GUARD_MUTATIONS ?= 2000
 

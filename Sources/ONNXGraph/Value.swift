@@ -11,7 +11,8 @@ package final class Value {
   package internal(set) var uses: [Use] = []
 
   package struct Use {
-    package let node: Node
+    /// The graph owns its nodes; a node that leaves it gives up its uses first (`Node.disconnect`).
+    package unowned let node: Node
     package let index: Int
   }
 

@@ -40,6 +40,9 @@ public final class ModelFile {
     return Port(name: name, elementType: type?.elementType?.name ?? "", shape: shape)
   }
 
+  /// SHA-256 of the file and its external data, in hexadecimal. Reads all weights.
+  public var identity: String { model.identity?.sha256 ?? "" }
+
   /// Whether the graph carries QuantizeLinear or DequantizeLinear nodes.
   public var isQuantized: Bool {
     model.graph.allGraphs.contains { graph in

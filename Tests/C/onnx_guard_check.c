@@ -10,6 +10,7 @@
 
 #include "onnx-data.pb-c.h"
 #include "onnx_reader.h"
+#include "onnx_writer.h"
 
 static uint64_t state;
 
@@ -51,6 +52,7 @@ static int check(const uint8_t *bytes, size_t size) {
   // A shorter file has a smaller allowance, which alone may refuse it.
   if (second == NULL && second_report.status != ONNX_FOOTPRINT) fail("what was packed does not unpack");
   if (second) {
+    if (!onnx_messages_equal(message, second)) fail("what was packed unpacks to something else");
     uint8_t *thrice = malloc(packed + 1);
     if (protobuf_c_message_pack(second, thrice) != packed || memcmp(again, thrice, packed)) {
       fail("packing is not stable");

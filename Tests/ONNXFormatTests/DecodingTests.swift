@@ -8,7 +8,8 @@ import Testing
 
   @Test func aNestedGraphSeesTheGraphsAroundIt() throws {
     // outer: y = Relu(x); z = If(c) { then: w = Neg(y), v = Neg(nowhere) }
-    let inner = Wire.field(1, Wire.node("Neg", ["y"], ["w"])) + Wire.field(1, Wire.node("Neg", ["nowhere"], ["v"]))
+    let inner =
+      Wire.field(1, Wire.node("Neg", ["y"], ["w"])) + Wire.field(1, Wire.node("Neg", ["nowhere"], ["v"]))
       + Wire.field(12, Wire.valueInfo("w")) + Wire.field(12, Wire.valueInfo("x"))
     let branch = Wire.field(1, "then_branch") + Wire.field(6, inner) + Wire.field(20, 5)
     let graph =
@@ -32,7 +33,8 @@ import Testing
     let inner = Wire.field(1, Wire.node("Neg", ["x"], ["y"])) + Wire.field(1, Wire.node("Abs", ["y"], ["w"]))
     let branch = Wire.field(1, "body") + Wire.field(6, inner) + Wire.field(20, 5)
     let graph =
-      Wire.field(1, Wire.node("Relu", ["x"], ["y"])) + Wire.field(1, Wire.node("Loop", ["", "", "y"], ["z", ""], Wire.field(5, branch)))
+      Wire.field(1, Wire.node("Relu", ["x"], ["y"]))
+      + Wire.field(1, Wire.node("Loop", ["", "", "y"], ["z", ""], Wire.field(5, branch)))
       + Wire.field(11, Wire.valueInfo("x"))
     let model = try decode(Wire.model(graph))
     let body = try #require(model.graph.nodes[1].subgraphs.first)
@@ -46,7 +48,8 @@ import Testing
     let function =
       Wire.field(1, "f") + Wire.field(4, "x") + Wire.field(5, "y")
       + Wire.field(7, Wire.node("Add", ["x", "w"], ["y"])) + Wire.field(10, "local")
-    let graph = Wire.field(1, Wire.node("f", ["w"], ["y"], Wire.field(7, "local"))) + Wire.field(11, Wire.valueInfo("w"))
+    let graph =
+      Wire.field(1, Wire.node("f", ["w"], ["y"], Wire.field(7, "local"))) + Wire.field(11, Wire.valueInfo("w"))
     let bytes = Wire.field(1, 8) + Wire.field(7, graph) + Wire.field(8, Wire.field(2, 17)) + Wire.field(25, function)
     let model = try decode(bytes)
     let body = try #require(model.function(domain: "local", name: "f", overload: nil)).body
@@ -78,7 +81,8 @@ import Testing
     attribute = try roundTrip(name + Wire.field(3, 0) + Wire.field(20, 2))
     #expect(!attribute.isDefaultOmitted)
     // Two values: the type decides, the other one is kept.
-    attribute = try roundTrip(name + Wire.field(2, float: 1.5) + Wire.field(3, 7) + Wire.field(8, 3) + Wire.field(20, 2))
+    attribute = try roundTrip(
+      name + Wire.field(2, float: 1.5) + Wire.field(3, 7) + Wire.field(8, 3) + Wire.field(20, 2))
     if case .int(7) = attribute.payload {} else { Issue.record("\(attribute.payload)") }
     #expect(attribute.unknownFields.count == 2)
     // A reference has no value.
@@ -97,10 +101,13 @@ import Testing
     let shape = Wire.field(1, dimension) + unknown
     let type = Wire.field(1, Wire.field(1, 1) + Wire.field(2, shape) + unknown) + unknown
     let info = Wire.field(1, "x") + Wire.field(2, type) + Wire.field(4, Wire.field(1, "k") + unknown) + unknown
-    let tensor = Wire.field(1, 2) + Wire.field(2, 3) + Wire.field(3, Wire.field(1, 0) + unknown) + Wire.field(8, "w") + Wire.field(9, [1, 2]) + unknown
+    let tensor =
+      Wire.field(1, 2) + Wire.field(2, 3) + Wire.field(3, Wire.field(1, 0) + unknown) + Wire.field(8, "w")
+      + Wire.field(9, [1, 2]) + unknown
     let sparse = Wire.field(1, tensor) + Wire.field(3, 9) + unknown
     let attribute = Wire.field(1, "a") + Wire.field(5, tensor) + Wire.field(20, 4) + unknown
-    let node = Wire.node("Op", ["x"], ["y"], Wire.field(5, attribute) + Wire.field(10, Wire.field(1, "c") + unknown) + unknown)
+    let node = Wire.node(
+      "Op", ["x"], ["y"], Wire.field(5, attribute) + Wire.field(10, Wire.field(1, "c") + unknown) + unknown)
     let graph =
       Wire.field(1, node) + Wire.field(5, tensor) + Wire.field(11, info)
       + Wire.field(14, Wire.field(1, "x") + unknown) + Wire.field(15, sparse) + unknown
@@ -120,7 +127,11 @@ import Testing
       [], float, Wire.field(4, Wire.field(1, float)), Wire.field(4, []), Wire.field(9, Wire.field(1, float)),
       Wire.field(5, Wire.field(1, 8) + Wire.field(2, float)), Wire.field(7, Wire.field(1, "d") + Wire.field(2, "n")),
       Wire.field(8, Wire.field(1, 1) + Wire.field(2, [])), Wire.field(6, "IMAGE") + Wire.field(7, []),
-      Wire.field(1, Wire.field(2, Wire.field(1, Wire.field(2, "")) + Wire.field(1, []) + Wire.field(1, Wire.field(1, -1) + Wire.field(3, "N")))),
+      Wire.field(
+        1,
+        Wire.field(
+          2,
+          Wire.field(1, Wire.field(2, "")) + Wire.field(1, []) + Wire.field(1, Wire.field(1, -1) + Wire.field(3, "N")))),
     ]
     let graph = types.enumerated().flatMap { Wire.field(11, Wire.field(1, "x\($0)") + Wire.field(2, $1)) }
     let again = try ModelEncoder.bytes(of: decode(Wire.model(graph)))
@@ -138,5 +149,15 @@ import Testing
     #expect(base > start && base < start + bytes.count && raw.count == payload.count)
     let sharesOwner = raw.owner === bytes.owner
     #expect(sharesOwner)
+  }
+
+  /// Four 6-bit elements to three bytes: the bytes are those that the onnx package writes for codes 1, 2, 3, 63, 33.
+  @Test func sixBitFloatsArePacked() throws {
+    let packed: [UInt8] = [0x81, 0x30, 0xFC, 0x21]
+    let wire = Wire.field(1, 5) + Wire.field(2, 27) + Wire.field(9, packed)
+    let tensor = try #require(try ValueFile.decode(ByteView(wire), kind: .tensor).value.tensor)
+    #expect(tensor.storedCodes == [1, 2, 3, 63, 33])
+    let again = try ValueFile.encode(tensor, name: nil)
+    #expect(again == wire)
   }
 }

@@ -76,7 +76,8 @@ import Testing
   @Test func filesOfOtherKindsAreNamed() {
     expectRefused([], .notONNX, containing: "is empty")
     expectRefused([0xFF, 0xD8, 0xFF, 0xE0, 0, 16] + Array("JFIF".utf8), .notONNX, containing: "JPEG")
-    expectRefused(Array("version https://git-lfs.github.com/spec/v1\noid sha256:00\n".utf8), .notONNX, containing: "git lfs pull")
+    expectRefused(
+      Array("version https://git-lfs.github.com/spec/v1\noid sha256:00\n".utf8), .notONNX, containing: "git lfs pull")
     expectRefused(Array("PK\u{3}\u{4}archive".utf8), .notONNX, containing: "zip")
     expectRefused(Array("{\"model\": 1}".utf8), .notONNX, containing: "JSON")
     expectRefused(Wire.field(1, 8), .notONNX, containing: "has no graph")
@@ -107,24 +108,20 @@ import Testing
     expectRefused(Wire.model(graph), .hostile, containing: "nested")
   }
 
-  @Test func amplificationIsRefusedAtOnce() throws {
+  @Test func amplificationIsRefusedAtOnce() {
     // Two bytes each that would unpack to hundreds.
     let filler = 5_000_000
-    for number: UInt8 in [1, 5, 11, 15, 16] {
+    for tag: UInt8 in [1, 5, 11, 15].map({ $0 << 3 | 2 }) {
       var bytes = Wire.field(1, 8) + [7 << 3 | 2] + Wire.varint(UInt64(2 * filler))
       bytes.reserveCapacity(bytes.count + 2 * filler)
-      let tag = Wire.varint(UInt64(number) << 3 | 2)
-      guard tag.count == 1 else { continue }
-      for _ in 0..<filler { bytes += [tag[0], 0] }
-      let before = try anonymousBytes()
+      for _ in 0..<filler { bytes += [tag, 0] }
       let view = ByteView(bytes)
       var error: ModelFormatError?
       let time = milliseconds {
         do throws(ModelFormatError) { _ = try ModelDecoder.decode(view, path: nil) } catch let caught { error = caught }
       }
-      #expect(error?.code == .hostile, "field \(number): \(error?.description ?? "accepted")")
-      #expect(time < 500, "field \(number): \(time) ms")
-      #expect(try anonymousBytes() - before < 64 << 20)
+      #expect(error?.code == .hostile, "field \(tag >> 3): \(error?.description ?? "accepted")")
+      #expect(time < 500, "field \(tag >> 3): \(time) ms")
     }
   }
 
@@ -132,7 +129,10 @@ import Testing
     var graph: [UInt8] = []
     for index in 0..<50_000 {
       let axis = Wire.field(1, "axis") + Wire.field(3, 1) + Wire.field(20, 2)
-      graph += Wire.field(1, Wire.node("Softmax", ["value_\(index)"], ["value_\(index + 1)"], Wire.field(3, "node_\(index)") + Wire.field(5, axis)))
+      graph += Wire.field(
+        1,
+        Wire.node(
+          "Softmax", ["value_\(index)"], ["value_\(index + 1)"], Wire.field(3, "node_\(index)") + Wire.field(5, axis)))
     }
     let model = try ModelDecoder.decode(bytes: Wire.model(graph))
     #expect(model.graph.nodes.count == 50_000)
@@ -165,7 +165,8 @@ import Testing
     let dims: [[Int]] = [[-1], [Int.max, 2], [1 << 40, 1 << 40], [9], [0, Int.max]]
     for dim in dims {
       for type in [0, 1, 2, 7, 8, 14, 22, 25, 27, 99] {
-        let tensor = dim.flatMap { Wire.field(1, $0) } + Wire.field(2, type) + Wire.field(8, "w") + Wire.field(9, [1, 2])
+        let tensor =
+          dim.flatMap { Wire.field(1, $0) } + Wire.field(2, type) + Wire.field(8, "w") + Wire.field(9, [1, 2])
         let model = try ModelDecoder.decode(bytes: Wire.model(Wire.field(5, tensor)))
         if dim.contains(0) { continue }
         #expect(throws: GraphError.self) { try model.graph.initializers[0].literal.tensor() }

@@ -77,7 +77,9 @@ import Testing
     #expect(a.sha256 == bytes.withUnsafeBytes { Sha256.hexDigest($0) })
     // External data counts.
     func external(_ value: UInt8) throws -> ModelIdentity? {
-      let tensor = Wire.field(1, 4) + Wire.field(2, 2) + Wire.field(13, Wire.field(1, "location") + Wire.field(2, "w")) + Wire.field(14, 1)
+      let tensor =
+        Wire.field(1, 4) + Wire.field(2, 2) + Wire.field(13, Wire.field(1, "location") + Wire.field(2, "w"))
+        + Wire.field(14, 1)
       try write([value, 0, 0, 0], to: "\(folder)/w")
       try write(Wire.model(Wire.field(5, tensor)), to: "\(folder)/e.onnx")
       return try ModelDecoder.load(path: "\(folder)/e.onnx").identity
@@ -98,8 +100,12 @@ import Testing
     }
     #expect(items.count == 2 && items[1].tensor?.shape == [3])
 
-    guard case .optional(let some) = try ValueFile.decode(ByteView(Wire.field(2, 3) + Wire.field(5, sequence)), kind: .optional).value,
-      case .sequence(let inner) = some, case .optional(let none) = try ValueFile.decode(ByteView([UInt8]()), kind: .optional).value
+    guard
+      case .optional(let some) = try ValueFile.decode(
+        ByteView(Wire.field(2, 3) + Wire.field(5, sequence)), kind: .optional
+      ).value,
+      case .sequence(let inner) = some,
+      case .optional(let none) = try ValueFile.decode(ByteView([UInt8]()), kind: .optional).value
     else { throw Failure("not an optional") }
     #expect(inner.count == 2 && none == nil)
 

@@ -64,7 +64,8 @@ def main():
             counts["models"] += 1
             counts["byte for byte"] += before == after
         for path in sorted(target.glob("*.pb")):
-            first, second = TensorProto.FromString((source / path.name).read_bytes()), TensorProto.FromString(path.read_bytes())
+            first = TensorProto.FromString((source / path.name).read_bytes())
+            second = TensorProto.FromString(path.read_bytes())
             if not same_array(first, second):
                 failures.append(f"{path.name}: the array differs")
             counts["tensors"] += 1

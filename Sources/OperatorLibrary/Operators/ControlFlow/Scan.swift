@@ -152,8 +152,11 @@ enum Gathering {
   static func slice(_ x: Tensor, axis: Int, at index: Int, pool: BufferPool?) -> Tensor {
     if let strings = x.strings {
       let (outer, extent, inner) = ShapeArithmetic.split(x.shape, at: axis)
-      let part = (0..<outer).flatMap { strings[($0 * extent + index) * inner..<($0 * extent + index + 1) * inner] }
-      return Tensor(strings: part, shape: x.shape[..<axis] + x.shape[(axis + 1)...])
+      let part = (0..<outer).flatMap { block -> ArraySlice<[UInt8]> in
+        let start = (block * extent + index) * inner
+        return strings[start..<start + inner]
+      }
+      return Tensor(strings: part, shape: Array(x.shape[..<axis]) + x.shape[(axis + 1)...])
     }
     if x.elementType.bitWidth < 8 {
       let part = Tensor(x.storedCodes, shape: x.shape).taking([index], axis: axis, as: [], pool: pool)

@@ -7,6 +7,5 @@ extension OperatorCatalog {
     Scatter.self,
     ScatterElements.self,
     ScatterND.self,
-    TensorScatter.self,
   ]
 }

@@ -1,7 +1,6 @@
 extension OperatorCatalog {
   static let movementOperators: [any Operator.Type] = [
     BitCast.self,
-    CenterCropPad.self,
     Concat.self,
     Expand.self,
     Flatten.self,
@@ -11,7 +10,7 @@ extension OperatorCatalog {
     ReverseSequence.self,
     Shape.self,
     Size.self,
-    Slice.self,
+    SliceOperator.self,
     Split.self,
     Squeeze.self,
     Tile.self,

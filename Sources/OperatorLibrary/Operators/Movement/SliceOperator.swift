@@ -2,7 +2,9 @@ import ONNXTensor
 
 /// Parts of a tensor from `starts` to `ends` in `steps` on `axes`; numbers out of range are clamped. Opsets 1–13;
 /// attributes before opset 10.
-package enum Slice: Operator {
+package enum SliceOperator: Operator {
+  package static var opType: String { "Slice" }
+
   package static func prepare(_ node: OperatorNode) throws -> Kernel {
     let attributes = node.opset < 10 ? try attributes(node) : nil
     return .tensors { inputs, context in

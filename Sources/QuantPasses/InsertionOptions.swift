@@ -1,0 +1,23 @@
+import QuantCore
+
+package struct InsertionOptions: Sendable {
+  package enum MissingData: String, Sendable, CaseIterable {
+    case error
+    /// Leave what lacks usable statistics in float.
+    case float
+  }
+
+  package var target: TargetPreset
+  package var method: RangeMethod
+  package var correctsBias = true
+  package var rescues = true
+  package var foldsBatchNormalization = true
+  package var missingData = MissingData.error
+  package var include: [Selector] = []
+  package var exclude: [Selector] = []
+
+  package init(target: TargetPreset = .tensorRT, method: RangeMethod = .minMax) {
+    self.target = target
+    self.method = method
+  }
+}

@@ -1,0 +1,98 @@
+import ONNXGraph
+
+/// Names nodes and tensors for `--include` and `--exclude`.
+///
+/// `op:REGEX` is matched against operator types, `node:REGEX` against node names, `tensor:REGEX` against tensor names, a
+/// bare REGEX against all three. The whole name must match. A node without a name is called `Type#index`, counted among
+/// the nodes of its type in the order of the file.
+package struct Selector: Sendable {
+  package enum Scope: Sendable { case any, operators, nodes, tensors }
+
+  package let text: String
+  package let scope: Scope
+  private let pattern: String
+
+  package init(_ text: String) throws {
+    self.text = text
+    var pattern = text
+    var scope = Scope.any
+    for (prefix, named) in [("op:", Scope.operators), ("node:", .nodes), ("tensor:", .tensors)] where text.hasPrefix(prefix) {
+      pattern = String(text.dropFirst(prefix.count))
+      scope = named
+    }
+    self.pattern = pattern
+    self.scope = scope
+    do { _ = try Regex(pattern) } catch {
+      throw PassError(.badOption, "'\(pattern)' is not a regular expression", advice: "escape special characters with \\")
+    }
+  }
+
+  /// What the selectors name in `graph`; throws for one that names nothing.
+  static func resolve(_ selectors: [Selector], in graph: Graph) throws -> (nodes: Set<Node>, tensors: Set<Value>) {
+    var nodes = Set<Node>()
+    var tensors = Set<Value>()
+    guard !selectors.isEmpty else { return (nodes, tensors) }
+    let names = nodeNames(graph)
+    let values = graph.values
+    for selector in selectors {
+      let regex = try Regex(selector.pattern)
+      var found = false
+      func matches(_ name: String) -> Bool { (try? regex.wholeMatch(in: name)) != nil }
+      for (node, name) in zip(graph.nodes, names) {
+        let isHit =
+          (selector.scope == .any || selector.scope == .operators) && matches(node.opType)
+          || (selector.scope == .any || selector.scope == .nodes) && matches(name)
+        if isHit {
+          nodes.insert(node)
+          found = true
+        }
+      }
+      if selector.scope == .any || selector.scope == .tensors {
+        for value in values where matches(value.name) {
+          tensors.insert(value)
+          found = true
+        }
+      }
+      guard found else { throw selector.unmatched(nodes: names, graph: graph, values: values) }
+    }
+    return (nodes, tensors)
+  }
+
+  /// The names that selectors see, in the order of the nodes.
+  static func nodeNames(_ graph: Graph) -> [String] {
+    var counts: [String: Int] = [:]
+    return graph.nodes.map { node in
+      let index = counts[node.opType, default: 0]
+      counts[node.opType] = index + 1
+      if let name = node.name, !name.isEmpty { return name }
+      return "\(node.opType)#\(index)"
+    }
+  }
+
+  private func unmatched(nodes: [String], graph: Graph, values: [Value]) -> PassError {
+    var candidates: [String] = []
+    if scope == .any || scope == .operators { candidates += graph.nodes.map(\.opType) }
+    if scope == .any || scope == .nodes { candidates += nodes }
+    if scope == .any || scope == .tensors { candidates += values.map(\.name) }
+    let nearest = Set(candidates).map { (Self.distance(pattern, $0), $0) }.sorted { $0 < $1 }.prefix(3).map { "'\($0.1)'" }
+    return PassError(
+      .badOption, "the selector '\(text)' matches nothing",
+      advice: nearest.isEmpty ? nil : "the nearest names are \(nearest.joined(separator: ", "))")
+  }
+
+  /// Levenshtein's distance.
+  static func distance(_ left: String, _ right: String) -> Int {
+    let (a, b) = (Array(left.utf8), Array(right.utf8))
+    var row = Array(0...b.count)
+    for i in a.indices {
+      var diagonal = row[0]
+      row[0] = i + 1
+      for j in b.indices {
+        let cost = min(row[j] + 1, row[j + 1] + 1, diagonal + (a[i] == b[j] ? 0 : 1))
+        diagonal = row[j + 1]
+        row[j + 1] = cost
+      }
+    }
+    return row[b.count]
+  }
+}

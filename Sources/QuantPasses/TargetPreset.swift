@@ -1,0 +1,83 @@
+import ONNXTensor
+import QuantCore
+
+/// What an engine wants of a quantized model, as data.
+package struct TargetPreset: Sendable {
+  package enum Placement: Sendable {
+    /// Q/DQ where the builder of a fusing engine needs them: inputs of weighted operators, skip inputs of residual Adds.
+    case weightedInputs
+    /// Q/DQ on every edge of operators with integer kernels that stand between quantized ones.
+    case betweenQuantized
+    /// Q/DQ on every tensor of an operator with an integer kernel.
+    case everyTensor
+  }
+
+  package enum BiasForm: Sendable { case float, int32 }
+
+  package var name: String
+  package var activations: QuantizationScheme
+  package var weights = QuantizationScheme.int8Symmetric
+  package var isPerChannel = true
+  package var placement: Placement
+  package var bias: BiasForm
+  /// Conv, ConvTranspose, Gemm, MatMul as far as the target runs them in integers.
+  package var weighted: Set<String>
+  /// Weighted operators whose integer kernel writes integers only.
+  package var integerOutput: Set<String> = []
+  /// Products of two activations are quantized.
+  package var quantizesProducts: Bool
+  /// Operators that compute new values.
+  package var arithmetic: Set<String>
+  /// Operators whose output elements are input elements: one scale.
+  package var movement: Set<String>
+  /// Activations that the Q behind them absorbs.
+  package var absorbed: Set<String>
+  /// Operators that share one scale among all inputs and the output, besides `movement`.
+  package var sharing: Set<String> = []
+  /// Outputs whose range is known.
+  package var fixedRanges: [String: ValueRange] = [:]
+  /// The Add of a constant behind MatMul is part of it.
+  package var fusesMatMulBias: Bool
+  /// Weighted operators too small for the engine's integer units stay float.
+  package var needsTensorCoreShapes = false
+  package var lowestOpset = 13
+  package var highestOpset: Int?
+
+  private static let movements: Set<String> = [
+    "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split", "MaxPool", "Gather", "GatherElements",
+    "Expand", "Tile", "DepthToSpace", "SpaceToDepth", "Resize", "Pad",
+  ]
+
+  package static let tensorRT = TargetPreset(
+    name: "tensorrt", activations: .int8Symmetric, placement: .weightedInputs, bias: .float,
+    weighted: ["Conv", "ConvTranspose", "Gemm", "MatMul"], quantizesProducts: false,
+    arithmetic: ["AveragePool", "GlobalAveragePool"],
+    movement: ["MaxPool", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Flatten", "Split", "Pad"],
+    absorbed: [], sharing: ["Concat"], fusesMatMulBias: true, needsTensorCoreShapes: true)
+
+  package static let onnxRuntime = TargetPreset(
+    name: "onnxruntime", activations: .uint8Asymmetric, placement: .betweenQuantized, bias: .int32,
+    weighted: ["Conv", "Gemm", "MatMul"], integerOutput: ["Conv"], quantizesProducts: true,
+    arithmetic: ["Add", "Mul", "AveragePool", "GlobalAveragePool", "Sigmoid", "LeakyRelu", "Softmax", "Concat", "Where"],
+    movement: movements, absorbed: ["Relu", "Clip"], fixedRanges: ["Softmax": ValueRange(0, 1)],
+    fusesMatMulBias: true, highestOpset: 27)
+
+  package static let integer = TargetPreset(
+    name: "integer", activations: .int8Asymmetric, placement: .everyTensor, bias: .int32,
+    weighted: ["Conv", "ConvTranspose", "Gemm", "MatMul"], integerOutput: ["Conv", "ConvTranspose", "Gemm", "MatMul"],
+    quantizesProducts: true,
+    arithmetic: [
+      "Add", "Sub", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid",
+      "HardSwish", "Elu", "Selu", "Celu", "Softplus", "Softsign", "Erf", "Gelu", "Mish", "Swish", "Abs", "Neg",
+    ],
+    movement: movements, absorbed: ["Relu", "Clip"], fusesMatMulBias: false)
+
+  /// The presets by name.
+  package static let all: [TargetPreset] = [tensorRT, onnxRuntime, integer]
+
+  package static func named(_ name: String) throws -> TargetPreset {
+    if let preset = all.first(where: { $0.name == name }) { return preset }
+    throw PassError(
+      .badOption, "there is no target '\(name)'", advice: "use one of \(all.map(\.name).joined(separator: ", "))")
+  }
+}

@@ -1,0 +1,121 @@
+import ONNXGraph
+import ONNXTensor
+import QuantCore
+
+/// Says of each tensor whether it can be quantized, and from which range.
+final class TensorJudge {
+  /// A range, the grid for it alone, and where the range came from.
+  struct Measured {
+    let range: ValueRange
+    let parameters: QuantizationParameters
+    let method: String
+  }
+
+  enum Verdict {
+    /// It is behind Q/DQ already.
+    case existing
+    case constant
+    case measured(Measured)
+    /// It stays float.
+    case float(PlacementRule, String)
+    /// Its statistics are unusable: an error or float, as the policy says.
+    case unusable(String)
+  }
+
+  private let view: QuantizationView
+  private let statistics: ModelStatistics
+  private let options: InsertionOptions
+  private let excluded: Set<Value>
+  private var verdicts: [Value: Verdict] = [:]
+
+  init(_ view: QuantizationView, statistics: ModelStatistics, options: InsertionOptions, excluded: Set<Value>) {
+    self.view = view
+    self.statistics = statistics
+    self.options = options
+    self.excluded = excluded
+  }
+
+  func verdict(_ tensor: Value) throws -> Verdict {
+    if let known = verdicts[tensor] { return known }
+    let verdict = try judge(tensor)
+    verdicts[tensor] = verdict
+    return verdict
+  }
+
+  func statistics(of tensor: Value) -> TensorStatistics? { statistics[tensor.name] }
+
+  /// The shape that all samples had, else the declared one where it is fixed.
+  func shape(_ tensor: Value) -> [Int]? { statistics[tensor.name]?.shape ?? tensor.type?.staticShape }
+
+  private func judge(_ tensor: Value) throws -> Verdict {
+    if view.pairs[tensor] != nil { return .existing }
+    if excluded.contains(tensor) { return .float(.selected, "it is excluded") }
+    if view.constants.isConstant(tensor) {
+      guard view.constants.elementType(tensor) == .float32 else { return .float(.elementType, "it is not float32") }
+      guard let values = view.constants.floats(tensor), !values.isEmpty, values.allSatisfy(\.isFinite) else {
+        return .float(.noData, "the constant is empty or not finite")
+      }
+      return .constant
+    }
+    if let type = tensor.type?.elementType, type != .float32 {
+      return .float(.elementType, "it is of type \(type.name)")
+    }
+    if let producer = view.producer(tensor), producer.isStandard,
+      let range = options.target.fixedRanges[producer.opType]
+    {
+      let parameters = try options.target.activations.parameters(for: range)
+      return .measured(Measured(range: range, parameters: parameters, method: "fixed"))
+    }
+    guard let measured = statistics[tensor.name] else {
+      if tensor.type?.elementType == nil { return .float(.elementType, "neither its type nor its values are known") }
+      return .unusable("the statistics know nothing of it")
+    }
+    do {
+      let choice = try options.method.choose(for: measured, scheme: options.target.activations)
+      if options.rescues, let reason = Self.drowning(measured, choice) { return .float(.drowned, reason) }
+      return .measured(
+        Measured(range: choice.range, parameters: choice.parameters, method: choice.method.description))
+    } catch {
+      switch error.code {
+      case .noData, .nonFinite: return .unusable(error.message)
+      default: throw error
+      }
+    }
+  }
+
+  /// A range beyond this is that of a mask, not of a signal; integer arithmetic on it overflows float32.
+  private static let largestRange: Float = 1e30
+
+  /// Whether a few huge values leave nothing of the others: values that become zero and values that do not are far apart.
+  ///
+  /// A heavy tail is no gap. Between the largest magnitude that vanishes and the smallest that stays there is a factor of
+  /// about 1 in any signal; an additive mask beside logits leaves 16 and more.
+  static func drowning(_ statistics: TensorStatistics, _ choice: RangeChoice) -> String? {
+    if choice.range.largestMagnitude > largestRange {
+      return "its range reaches \(choice.range.largestMagnitude), as a mask does"
+    }
+    let half = choice.parameters.scale / 2
+    var largestVanished: Float = 0
+    var smallestKept = Float.infinity
+    var vanished: UInt64 = 0
+    for page in statistics.histogram.pages {
+      for (index, count) in page.counts.enumerated() where count > 0 {
+        let magnitude = Float(bitPattern: (UInt32(page.key & 0xFF) << 8 | UInt32(index)) << 15)
+        if magnitude < half {
+          largestVanished = max(largestVanished, magnitude)
+          vanished += count
+        } else {
+          smallestKept = min(smallestKept, magnitude)
+        }
+      }
+    }
+    guard vanished > 0, smallestKept.isFinite, smallestKept >= 16 * largestVanished else { return nil }
+    let share = Double(vanished) / Double(max(statistics.finite &- statistics.zeros, 1))
+    // Denormal dust beside a signal is not a drowned signal.
+    guard share >= 0.01, largestVanished > choice.parameters.scale * 0x1p-20 || choice.range.largestMagnitude > 1000 else {
+      return nil
+    }
+    let percent = Int((share * 100).rounded())
+    return "\(percent) % of its values, up to \(largestVanished), would become zero beside \(smallestKept) and more"
+  }
+}
