@@ -24,7 +24,7 @@ SWIFT_BUILD := swift build -c $(CONFIGURATION)
 SWIFT_TEST := swift test -c $(CONFIGURATION) --disable-testable-imports --disable-xctest
 
 .PHONY: all build setup machine venv demo test test-full unit conformance interop end-to-end accuracy bench format lint \
-  clean install
+  cli-reference clean install
 
 all: build
 
@@ -67,6 +67,7 @@ accuracy: build venv
 
 # The command line: the three commands, idempotence, thread counts, broken files, mutations.
 end-to-end: build venv
+	$(PYTHON) Tests/python/cli_reference.py --check
 	$(PYTHON) Tests/python/end_to_end.py
 	$(PYTHON) Tests/python/bad_inputs.py
 
@@ -76,6 +77,7 @@ test: setup
 	$(MAKE) check-proto
 	$(MAKE) check-libonnx
 	$(MAKE) unit
+	$(MAKE) roundtrip
 	$(MAKE) end-to-end
 	$(MAKE) conformance
 	$(MAKE) interop
@@ -88,6 +90,9 @@ test-full: test
 	$(PYTHON) Tests/python/compare_with_onnxruntime.py --samples 50
 	$(MAKE) bench
 
+cli-reference: build
+	$(PYTHON3) Tests/python/cli_reference.py
+
 bench: build venv
 	$(PYTHON) Tests/python/bench.py
 
@@ -96,6 +101,7 @@ format:
 
 lint:
 	swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)
+	$(PYTHON3) Tests/python/check_repository.py
 
 # With the Swift standard library inside: the installed program needs no toolchain.
 install: machine

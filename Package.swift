@@ -57,14 +57,17 @@ let package = Package(
     layer("FloatExecution", ["ONNXTensor", "ONNXGraph", "FloatKernels", "OperatorLibrary"]),
     layer(
       "IntegerExecution",
-      ["ONNXTensor", "ONNXGraph", "IntegerKernels", "QuantCore", "OperatorLibrary", "FloatExecution"]),
+      [
+        "CKernels", "ONNXTensor", "ONNXGraph", "FloatKernels", "IntegerKernels", "QuantCore", "OperatorLibrary",
+        "FloatExecution",
+      ]),
     layer(
       "QuantPasses", ["ONNXTensor", "ONNXGraph", "QuantCore", "OperatorLibrary", "FloatExecution"]),
     layer(
       "QuantCalibration",
       [
-        "CZlib", "CJPEG", "CPNG", "CNettle", "ONNXTensor", "ONNXGraph", "ONNXFormat", "QuantCore", "OperatorLibrary",
-        "FloatExecution",
+        "CZlib", "CJPEG", "CPNG", "CNettle", "ONNXTensor", "ONNXGraph", "FloatKernels", "ONNXFormat", "QuantCore",
+        "OperatorLibrary", "FloatExecution",
       ]),
     layer(
       "QuantVerification",
@@ -110,7 +113,7 @@ let package = Package(
       ]),
     tests("QuantVerificationTests", ["ONNXTensor", "QuantVerification"]),
     tests("ONNXQuantizerTests", ["ONNXQuantizer"]),
-    tests("EndToEndTests", []),
+    tests("EndToEndTests", ["ONNXTensor", "ONNXGraph", "ONNXFormat", "QuantCore", "FloatExecution"]),
     tests("RepositoryTests", []),
   ],
   swiftLanguageModes: [.v6]

@@ -79,7 +79,7 @@ install-libonnx: libonnx
 
 # The reader under the address and undefined-behaviour sanitizers; GUARD_MODELS are the files to mutate. The generated C
 # and protobuf-c call initializers through a pointer of another type and copy zero bytes from NULL.
-GUARD_MODELS ?= $(wildcard Fixtures/*/*.onnx)
+GUARD_MODELS ?= $(wildcard Fixtures/*/*.onnx Fixtures/models/*/*.onnx)
 GUARD_SEED ?= 1
 GUARD_MUTATIONS ?= 2000
 
@@ -89,3 +89,8 @@ check-guard:
 	$(CC) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-sanitize=nonnull-attribute,shift \
 	  -ISources/COnnx/include Tests/C/onnx_guard_check.c $(libonnx_sources) -lprotobuf-c -o build/onnx_guard_check
 	build/onnx_guard_check $(GUARD_SEED) $(GUARD_MUTATIONS) $(GUARD_MODELS)
+
+# Every model of the onnx package through decode and encode. After `make unit`, which has built the tests.
+.PHONY: roundtrip
+roundtrip:
+	$(PYTHON) Tests/python/roundtrip.py $(SWIFT_TEST) --skip-build --filter resaveForComparison

@@ -7,7 +7,7 @@
 
 enum { RAW_DATA_FIELD = 9, LENGTH_BYTES = 5 };
 
-// What protobuf-c notes for each field of a message while it reads it: 16 notes on the stack, then blocks of 32, 64, ...
+// What protobuf-c notes for each field of a message while it reads it: 16 notes on the stack, then blocks of 32, 64...
 enum { SCANNED_MEMBER = 40, SCANNED_FIRST = 16 };
 
 typedef struct walk {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 int onnx_write_all(int descriptor, const void *bytes, size_t size) {
@@ -20,8 +21,16 @@ int onnx_write_all(int descriptor, const void *bytes, size_t size) {
   return 0;
 }
 
+void onnx_release_pages(const void *bytes, size_t size) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  uintptr_t begin = ((uintptr_t)bytes + page - 1) & ~(page - 1), end = ((uintptr_t)bytes + size) & ~(page - 1);
+  if (begin < end) madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 typedef struct stream {
   ProtobufCBuffer base;
+  const uint8_t *mapped;
+  size_t mapped_size;
   int descriptor;
   int error;
   uint64_t written;
@@ -40,14 +49,19 @@ static void append(ProtobufCBuffer *buffer, size_t size, const uint8_t *bytes) {
   if (size > sizeof s->pending - s->used) flush(s);
   if (size > sizeof s->pending) {
     if (!s->error) s->error = onnx_write_all(s->descriptor, bytes, size);
+    uintptr_t offset = (uintptr_t)bytes - (uintptr_t)s->mapped;
+    if (s->mapped && offset < s->mapped_size && size <= s->mapped_size - offset) onnx_release_pages(bytes, size);
   } else if (size) {
     memcpy(s->pending + s->used, bytes, size);
     s->used += size;
   }
 }
 
-int onnx_pack_to_descriptor(const ProtobufCMessage *message, int descriptor, uint64_t *written) {
+int onnx_pack_to_descriptor(const ProtobufCMessage *message, int descriptor, const void *mapped, size_t mapped_size,
+                            uint64_t *written) {
   stream s;
+  s.mapped = mapped;
+  s.mapped_size = mapped_size;
   s.base.append = append;
   s.descriptor = descriptor;
   s.error = 0;

@@ -3,15 +3,15 @@ import ONNXTensor
 import OperatorLibrary
 
 /// What holds for all graphs of a plan: opset versions, model functions, folding.
-final class PlanContext {
+package final class PlanContext {
   let model: Model
-  let opsets: [String: Int]
+  package let opsets: [String: Int]
   let foldsConstants: Bool
   /// Before IR 4 every initializer is also a graph input; the caller may still override it.
   let initializerInputsAreConstant: Bool
   private let depth: Int
 
-  init(model: Model, opsets: [OpsetImport]? = nil, foldsConstants: Bool = true, initializerInputsAreConstant: Bool = true, depth: Int = 0)
+  package init(model: Model, opsets: [OpsetImport]? = nil, foldsConstants: Bool = true, initializerInputsAreConstant: Bool = true, depth: Int = 0)
   {
     self.model = model
     self.foldsConstants = foldsConstants
@@ -25,7 +25,7 @@ final class PlanContext {
     self.opsets = versions
   }
 
-  func prepare(_ node: Node, constants: [Tensor?]) throws -> Kernel {
+  package func prepare(_ node: Node, constants: [Tensor?]) throws -> Kernel {
     if let function = model.function(domain: node.canonicalDomain, name: node.opType, overload: node.overload) {
       return try prepare(function, calledBy: node)
     }

@@ -43,7 +43,7 @@ final class ExternalDataReader {
     }
     let size = mapping.bytes.count
     let offset = try number(entry("offset"), "offset", name) ?? 0
-    let expected = literal.elementCount.flatMap { literal.elementType?.byteCount(elements: $0) }
+    let expected = literal.elementCount.flatMap { literal.elementType?.rawByteCount(elements: $0) }
     let stated = try number(entry("length"), "length", name)
     guard offset <= size else {
       throw fault("tensor '\(name)' begins at byte \(offset) of '\(location)', which has \(size)")
@@ -85,7 +85,8 @@ final class ExternalDataReader {
     let parts = location.split(separator: "/", omittingEmptySubsequences: false)
     guard !location.isEmpty, !location.hasPrefix("/"), !parts.contains("..") else {
       throw MapError(
-        error: fault("tensor '\(tensor)' names the data file '\(location)', which is not a path within the model's folder"))
+        error: fault(
+          "tensor '\(tensor)' names the data file '\(location)', which is not a path within the model's folder"))
     }
     let path = FilePath.join(FilePath.directory(of: modelPath), location)
     guard let resolved = FilePath.resolved(path) else {
@@ -97,7 +98,8 @@ final class ExternalDataReader {
     }
     guard roots.contains(where: { FilePath.relative(resolved, beneath: $0) != nil }) else {
       throw MapError(
-        error: fault("the data file '\(location)' of tensor '\(tensor)' is a link that leads out of the model's folder"))
+        error: fault("the data file '\(location)' of tensor '\(tensor)' is a link that leads out of the model's folder")
+      )
     }
     do throws(ModelFormatError) {
       let mapping: FileMapping

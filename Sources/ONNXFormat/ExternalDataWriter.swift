@@ -10,6 +10,7 @@ struct ExternalDataWriter {
   let outputPath: String
 
   typealias TensorMessage = UnsafeMutablePointer<Onnx__TensorProto>
+  typealias Payload = (tensor: TensorMessage, bytes: ByteView)
 
   /// Smaller ones stay in the model when weights move out.
   static let smallestMoved = 1024
@@ -32,7 +33,9 @@ struct ExternalDataWriter {
   }
 
   /// All tensors whose data is external, training graphs included.
-  func externalTensors() -> [TensorMessage] { tree.tensors().filter { $0.pointee.data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL } }
+  func externalTensors() -> [TensorMessage] {
+    tree.tensors().filter { $0.pointee.data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL }
+  }
 
   /// Makes locations relative to the folder of the output. Returns whether any changed.
   func relocate() throws(ModelFormatError) -> Bool {
@@ -64,10 +67,10 @@ struct ExternalDataWriter {
   }
 
   /// External tensors with their bytes, for copying.
-  func externalPayloads() throws(ModelFormatError) -> [(TensorMessage, UnsafeRawBufferPointer)] {
-    var known: [Reference: UnsafeRawBufferPointer] = [:]
-    for tensor in source?.externalTensors ?? [] { known[Reference(tensor.entry)] = tensor.bytes.bytes }
-    var result: [(TensorMessage, UnsafeRawBufferPointer)] = []
+  func externalPayloads() throws(ModelFormatError) -> [Payload] {
+    var known: [Reference: ByteView] = [:]
+    for tensor in source?.externalTensors ?? [] { known[Reference(tensor.entry)] = tensor.bytes }
+    var result: [Payload] = []
     for tensor in externalTensors() {
       guard let bytes = known[reference(tensor)] else {
         throw ModelFormatError(
@@ -80,16 +83,15 @@ struct ExternalDataWriter {
   }
 
   /// Initializers that are large enough to move out of the model.
-  func movablePayloads() -> [(TensorMessage, UnsafeRawBufferPointer)] {
-    tree.initializers.compactMap { tensor in
-      guard tensor.pointee.has_raw_data != 0, tensor.pointee.raw_data.len >= Self.smallestMoved else { return nil }
-      return (tensor, UnsafeRawBufferPointer(start: tensor.pointee.raw_data.data, count: tensor.pointee.raw_data.len))
+  func movablePayloads() -> [Payload] {
+    tree.initializers.compactMap { tensor, raw in
+      raw.flatMap { $0.count >= Self.smallestMoved ? (tensor, $0) : nil }
     }
   }
 
   /// Writes the payloads to one file beside the output, named by its content, and points the tensors to it.
   /// Returns the file's path.
-  func write(_ payloads: [(TensorMessage, UnsafeRawBufferPointer)]) throws(ModelFormatError) -> String {
+  func write(_ payloads: [Payload]) throws(ModelFormatError) -> String {
     let file = try AtomicFile(replacing: outputPath + ".data")
     var hash = Sha256()
     var position = 0
@@ -103,8 +105,10 @@ struct ExternalDataWriter {
       hash.update(padding)
       try file.write(padding)
       position += gap
-      hash.update(bytes)
-      try file.write(bytes)
+      try FileMapping.stream(bytes) { (piece) throws(ModelFormatError) in
+        hash.update(piece)
+        try file.write(piece)
+      }
       places.append((position, bytes.count))
       position += bytes.count
     }

@@ -1,3 +1,4 @@
+import COnnx
 import Glibc
 import ONNXTensor
 
@@ -38,6 +39,20 @@ package final class FileMapping: @unchecked Sendable {
 
   /// All of it; the view keeps the mapping.
   package var view: ByteView { ByteView(bytes, owner: self) }
+
+  /// Gives `body` the bytes piece by piece; pieces of a file leave memory again, so that gigabytes pass through megabytes.
+  static func stream(
+    _ view: ByteView, _ body: (UnsafeRawBufferPointer) throws(ModelFormatError) -> Void
+  ) throws(ModelFormatError) {
+    let isMapped = view.owner is FileMapping
+    var rest = view.bytes[...]
+    while !rest.isEmpty {
+      let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(16 << 20))
+      try body(piece)
+      if isMapped { onnx_release_pages(piece.baseAddress, piece.count) }
+      rest = rest.dropFirst(piece.count)
+    }
+  }
 
   static func fault(_ path: String, _ code: Int32) -> ModelFormatError {
     ModelFormatError(.file, String(cString: strerror(code)), at: path)

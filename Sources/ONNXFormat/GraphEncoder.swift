@@ -6,10 +6,10 @@ import ONNXTensor
 final class ModelTree {
   let builder: MessageBuilder
   let root: UnsafeMutablePointer<Onnx__ModelProto>
-  /// Initializers of all graphs but the training ones.
-  private(set) var initializers: [UnsafeMutablePointer<Onnx__TensorProto>] = []
+  /// Initializers of all graphs but the training ones, with their `raw_data`.
+  private(set) var initializers: [(UnsafeMutablePointer<Onnx__TensorProto>, raw: ByteView?)] = []
   private var unpacked: [UnpackedMessage] = []
-  private let model: Model
+  let model: Model
 
   init(_ model: Model) throws(ModelFormatError) {
     self.model = model
@@ -81,7 +81,7 @@ final class ModelTree {
   ) throws(ModelFormatError) -> UnsafeMutablePointer<Onnx__TensorProto> {
     let name = item.literal.name == nil && item.value.name.isEmpty ? nil : item.value.name
     let message = try builder.tensor(item.literal, name: name)
-    initializers.append(message)
+    initializers.append((message, item.literal.raw))
     return message
   }
 

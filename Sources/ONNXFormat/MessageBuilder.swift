@@ -22,7 +22,8 @@ final class MessageBuilder {
   }
 
   /// An empty message; `initialize` is the generated initializer.
-  func message<T>(_ initialize: (UnsafeMutablePointer<T>?) -> Void) throws(ModelFormatError) -> UnsafeMutablePointer<T> {
+  func message<T>(_ initialize: (UnsafeMutablePointer<T>?) -> Void) throws(ModelFormatError) -> UnsafeMutablePointer<T>
+  {
     let message = try allocate(T.self, count: 1)
     initialize(message)
     return message

@@ -42,7 +42,7 @@ package enum ModelEncoder {
     let writer = ExternalDataWriter(tree: tree, source: model.source, outputPath: path)
     var isChanged = false
     var dataPath: String?
-    var payloads: [(ExternalDataWriter.TensorMessage, UnsafeRawBufferPointer)] = []
+    var payloads: [ExternalDataWriter.Payload] = []
     switch options.externalData {
     case .keep: isChanged = try writer.relocate()
     case .copy: payloads = try writer.externalPayloads()
@@ -59,14 +59,13 @@ package enum ModelEncoder {
 
     let file = try AtomicFile(replacing: path)
     if !isChanged, let source = model.source, try tree.equals(source) {
-      try file.write(source.bytes.bytes)
+      try FileMapping.stream(source.bytes) { (piece) throws(ModelFormatError) in try file.write(piece) }
       try file.commit()
       return Written(path: path, byteCount: source.bytes.count, dataPath: nil, isCopy: true)
     }
-    var count: UInt64 = 0
-    try file.check(onnx_pack_to_descriptor(tree.message, file.descriptor, &count))
+    let count = try tree.write(to: file.descriptor, path: path)
     try file.commit()
-    return Written(path: path, byteCount: Int(count), dataPath: dataPath, isCopy: false)
+    return Written(path: path, byteCount: count, dataPath: dataPath, isCopy: false)
   }
 
   /// The model in wire form, external references as they stand.
@@ -82,8 +81,7 @@ package enum ModelEncoder {
     defer { withExtendedLifetime(model) {} }
     let tree = try ModelTree(model)
     try checkSize(tree)
-    let code = onnx_pack_to_descriptor(tree.message, descriptor, nil)
-    if code != 0 { throw FileMapping.fault("standard output", code) }
+    _ = try tree.write(to: descriptor, path: "standard output")
   }
 
   private static func checkSize(_ tree: ModelTree) throws(ModelFormatError) {
@@ -100,6 +98,15 @@ extension ModelTree {
   }
 
   var packedSize: Int { protobuf_c_message_get_packed_size(message) }
+
+  /// Returns the number of bytes written.
+  func write(to descriptor: Int32, path: String) throws(ModelFormatError) -> Int {
+    let mapping = (model.source?.bytes.owner as? FileMapping)?.bytes
+    var count: UInt64 = 0
+    let code = onnx_pack_to_descriptor(message, descriptor, mapping?.baseAddress, mapping?.count ?? 0, &count)
+    if code != 0 { throw FileMapping.fault(path, code) }
+    return Int(count)
+  }
 
   /// Whether this is, field by field, what the source holds.
   func equals(_ source: ModelSource) throws(ModelFormatError) -> Bool {

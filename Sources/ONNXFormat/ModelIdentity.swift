@@ -11,8 +11,7 @@ package struct ModelIdentity: Sendable, Hashable, CustomStringConvertible {
   package init(sha256: String) { self.sha256 = sha256 }
 
   package init(_ source: ModelSource) {
-    var file = Sha256()
-    file.update(source.bytes.bytes)
+    var file = Sha256(of: source.bytes)
     guard !source.externalTensors.isEmpty else {
       sha256 = file.hexDigest()
       return
@@ -31,8 +30,7 @@ package struct ModelIdentity: Sendable, Hashable, CustomStringConvertible {
       if let seen = known[region] {
         digest = seen
       } else {
-        var hash = Sha256()
-        hash.update(bytes)
+        var hash = Sha256(of: tensor.bytes)
         digest = hash.digest()
         known[region] = digest
       }

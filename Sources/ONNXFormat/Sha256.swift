@@ -7,6 +7,20 @@ package struct Sha256 {
 
   package init() { nettle_sha256_init(&context) }
 
+  /// Has taken in all of a view; files pass through, they do not stay in memory.
+  package init(of view: ByteView) {
+    self.init()
+    update(view)
+  }
+
+  package mutating func update(_ view: ByteView) {
+    do throws(ModelFormatError) {
+      try FileMapping.stream(view) { (piece) throws(ModelFormatError) in update(piece) }
+    } catch {
+      // Taking in bytes does not fail.
+    }
+  }
+
   package mutating func update(_ bytes: UnsafeRawBufferPointer) {
     guard bytes.count > 0 else { return }
     nettle_sha256_update(&context, bytes.count, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))

@@ -14,7 +14,8 @@ struct TensorDecoder {
       name: text(tensor.name), dims: scalars(tensor.dims, tensor.n_dims),
       dataType: present(tensor.has_data_type, tensor.data_type))
     if tensor.has_raw_data != 0 {
-      literal.raw = ByteView(UnsafeRawBufferPointer(start: tensor.raw_data.data, count: tensor.raw_data.len), owner: owner)
+      literal.raw = ByteView(
+        UnsafeRawBufferPointer(start: tensor.raw_data.data, count: tensor.raw_data.len), owner: owner)
     }
     literal.floatData = scalars(tensor.float_data, tensor.n_float_data)
     literal.int32Data = scalars(tensor.int32_data, tensor.n_int32_data)

@@ -19,7 +19,9 @@ package enum ValueFile {
     }
   }
 
-  package static func load(path: String, kind: Kind = .tensor) throws(ModelFormatError) -> (name: String?, value: RuntimeValue) {
+  package static func load(path: String, kind: Kind = .tensor) throws(ModelFormatError) -> (
+    name: String?, value: RuntimeValue
+  ) {
     try decode(FileMapping(path: path).view, kind: kind, path: path)
   }
 

@@ -44,7 +44,13 @@ package struct TensorLiteral: Sendable {
   /// A literal that holds `tensor` as `raw_data` (strings as `string_data`), sharing its storage.
   package init(name: String?, _ tensor: Tensor) {
     self.init(name: name, dims: tensor.shape.map(Int64.init), dataType: tensor.elementType.rawValue)
-    if let strings = tensor.strings { stringData = strings } else { raw = ByteView(tensor) }
+    if let strings = tensor.strings {
+      stringData = strings
+    } else if tensor.elementType.isFloat6 {
+      raw = ByteView(packFloat6(tensor.storedCodes))
+    } else {
+      raw = ByteView(tensor)
+    }
   }
 
   package var elementType: ElementType? { dataType.flatMap(ElementType.init) }
@@ -67,7 +73,7 @@ package struct TensorLiteral: Sendable {
     guard let type = elementType else {
       throw fault("has data type \(dataType ?? 0), which this version does not know")
     }
-    guard let count = elementCount, let byteCount = type.byteCount(elements: count) else {
+    guard let count = elementCount, let byteCount = type.rawByteCount(elements: count) else {
       throw fault("has impossible dimensions \(dims)")
     }
     let shape = dims.map(Int.init)
@@ -81,6 +87,9 @@ package struct TensorLiteral: Sendable {
       guard let view = isExternal ? external : raw else { throw fault("has external data that was not loaded") }
       guard view.count == byteCount else {
         throw fault("has \(view.count) bytes of data, dimensions \(dims) of \(type.name) need \(byteCount)")
+      }
+      if type.isFloat6 {
+        return Tensor(codes: unpackFloat6(view.bytes, count: count), elementType: type, shape: shape)
       }
       let alignment = UInt(max(type.bitWidth / 8, 1))
       if UInt(bitPattern: view.bytes.baseAddress) % alignment == 0 {

@@ -29,6 +29,9 @@ package final class TensorStorage: @unchecked Sendable {
     capacity = 0
   }
 
+  /// False for views of memory that another object owns, which has no spare bytes at its end.
+  package var isOwned: Bool { owner == nil }
+
   deinit {
     guard owner == nil else { return }
     BufferPool.give(base, capacity: capacity, to: pool)

@@ -77,6 +77,11 @@ struct BroadcastLoop {
     }
   }
 
+  /// Element offset of an input at an index of the outermost dimensions.
+  func offset(_ index: [Int], _ input: Int) -> Int {
+    zip(index, outerStrides[input]).reduce(0) { $0 &+ $1.0 &* $1.1 }
+  }
+
   /// Runs of `inner` elements.
   var runs: Int { inner == 0 ? 0 : count / inner }
 
@@ -113,8 +118,7 @@ struct BroadcastLoop {
     guard count > 0 else { return }
     var index = [Int](repeating: 0, count: outer.count)
     for run in 0..<runs {
-      try body(
-        run * inner, outerStrides.map { strides in zip(strides, index).reduce(0) { $0 &+ $1.0 &* $1.1 } })
+      try body(run * inner, steps.indices.map { offset(index, $0) })
       for axis in outer.indices.reversed() {
         index[axis] += 1
         if index[axis] < outer[axis] { break }

@@ -37,10 +37,6 @@ protocol ComputeReal: ComputeElement, BinaryFloatingPoint {
   static func pow(_ x: Self, _ y: Self) -> Self
   /// The elements of a real-valued tensor; nil for strings and complex.
   static func elements(of tensor: Tensor) -> [Self]?
-  /// c[m][n] = a b' for dense a [m][k] and b [n][k].
-  static func multiplyTransposed(
-    m: Int, n: Int, k: Int, _ a: UnsafeBufferPointer<Self>, _ b: UnsafeBufferPointer<Self>,
-    into c: UnsafeMutableBufferPointer<Self>, _ context: EvaluationContext) throws
 }
 
 extension Float: ComputeReal {
@@ -66,19 +62,6 @@ extension Double: ComputeReal {
 }
 
 extension ComputeReal {
-  static func multiplyTransposed(
-    m: Int, n: Int, k: Int, _ a: UnsafeBufferPointer<Self>, _ b: UnsafeBufferPointer<Self>,
-    into c: UnsafeMutableBufferPointer<Self>, _ context: EvaluationContext
-  ) throws {
-    for i in 0..<m {
-      for j in 0..<n {
-        var sum: Self = 0
-        for p in 0..<k { accumulate(&sum, a[i * k + p], b[j * k + p]) }
-        c[i * n + j] = sum
-      }
-    }
-  }
-
   static func sigmoid(_ x: Self) -> Self { 1 / (1 + exp(-x)) }
 }
 

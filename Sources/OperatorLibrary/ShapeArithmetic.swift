@@ -6,6 +6,7 @@ enum ShapeArithmetic {
   static let largestResult = 1 << 33
 
   /// Product of the extents.
+  @discardableResult
   static func count(_ shape: some Sequence<Int>) throws -> Int {
     var count = 1
     var isEmpty = false
@@ -43,6 +44,20 @@ enum ShapeArithmetic {
     let result = try axes.map { try axis($0, rank: rank, name: name) }
     guard Set(result).count == result.count else { throw OperatorError("'\(name)' names an axis twice: \(axes)") }
     return result
+  }
+
+  static func sum(_ a: Int, _ b: Int) throws -> Int {
+    let (sum, overflow) = a.addingReportingOverflow(b)
+    guard !overflow else { throw OperatorError("sizes overflow: \(a) + \(b)") }
+    return sum
+  }
+
+  static func sum(_ values: [Int]) throws -> Int { try values.reduce(0) { try sum($0, $1) } }
+
+  static func product(_ a: Int, _ b: Int) throws -> Int {
+    let (product, overflow) = a.multipliedReportingOverflow(by: b)
+    guard !overflow else { throw OperatorError("sizes overflow: \(a) * \(b)") }
+    return product
   }
 
   /// Row-major strides in elements.

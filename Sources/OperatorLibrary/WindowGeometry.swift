@@ -1,19 +1,19 @@
 import ONNXGraph
 
 /// How windows lie over the spatial axes of convolutions and pools. All arithmetic is checked.
-struct WindowGeometry {
+package struct WindowGeometry {
   /// The attributes as written.
-  struct Attributes {
+  package struct Attributes {
     enum AutoPad { case explicit, valid, sameUpper, sameLower }
 
-    var kernel: [Int]?
-    var strides: [Int]?
-    var dilations: [Int]?
+    package var kernel: [Int]?
+    package var strides: [Int]?
+    package var dilations: [Int]?
     var pads: [Int]?
     var autoPad: AutoPad
     var ceilMode: Bool
 
-    init(_ node: OperatorNode) throws {
+    package init(_ node: OperatorNode) throws {
       kernel = try node.ints("kernel_shape")
       strides = try node.ints("strides")
       dilations = try node.ints("dilations")
@@ -35,21 +35,21 @@ struct WindowGeometry {
     }
   }
 
-  let input: [Int]
-  let kernel: [Int]
-  let strides: [Int]
-  let dilations: [Int]
-  let padBegin: [Int]
+  package let input: [Int]
+  package let kernel: [Int]
+  package let strides: [Int]
+  package let dilations: [Int]
+  package let padBegin: [Int]
   /// Padding at the end as given or derived; a window of `ceil_mode` may reach beyond it.
-  let padEnd: [Int]
-  let output: [Int]
+  package let padEnd: [Int]
+  package let output: [Int]
 
   var rank: Int { input.count }
-  var kernelCount: Int { extent(kernel) }
+  package var kernelCount: Int { extent(kernel) }
   var outputCount: Int { extent(output) }
 
   /// Lays windows of `kernel` over spatial extents `input`.
-  init(_ attributes: Attributes, input: [Int], kernel: [Int]) throws {
+  package init(_ attributes: Attributes, input: [Int], kernel: [Int]) throws {
     let rank = input.count
     let strides = attributes.strides ?? Array(repeating: 1, count: rank)
     let dilations = attributes.dilations ?? Array(repeating: 1, count: rank)
@@ -166,7 +166,7 @@ struct WindowGeometry {
   }
 
   /// How many elements of the window at `position` lie inside the input and its padding.
-  func paddedCount(at position: [Int]) -> Int {
+  package func paddedCount(at position: [Int]) -> Int {
     var count = 1
     for axis in 0..<rank {
       let start = position[axis] * strides[axis] - padBegin[axis]

@@ -1,4 +1,5 @@
 import QuantCore
+import TestSupport
 import Testing
 
 @Suite struct ExactSumsTests {
@@ -21,7 +22,7 @@ import Testing
   }
 
   @Test func permutationsAndGroupingsGiveTheSameBits() {
-    var generator = SeededGenerator(state: 3)
+    var generator = SeededGenerator(seed: 3)
     let values = (0..<500).map { index in
       Double(generator.normal()) * Double(sign: .plus, exponent: Int.random(in: -80...120, using: &generator), significand: 1)
     }
@@ -39,7 +40,7 @@ import Testing
   }
 
   @Test func smallIntegersSumAsIntegers() {
-    var generator = SeededGenerator(state: 4)
+    var generator = SeededGenerator(seed: 4)
     var sums = ExactSums(count: 3)
     var expected = [0, 0, 0]
     for _ in 0..<3000 {

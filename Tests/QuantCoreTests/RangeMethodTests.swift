@@ -1,5 +1,6 @@
 import ONNXTensor
 import QuantCore
+import TestSupport
 import Testing
 
 @Suite struct RangeMethodTests {
@@ -18,7 +19,7 @@ import Testing
 
   /// The measured case of TARGETS 2.4: normal values with 20 outliers at ±40.
   static let withOutliers: TensorStatistics = {
-    var generator = SeededGenerator(state: 6)
+    var generator = SeededGenerator(seed: 6)
     return statistics(of: generator.normals(100_000) + [Float](repeating: 40, count: 10) + [Float](repeating: -40, count: 10))
   }()
 
@@ -50,7 +51,7 @@ import Testing
   }
 
   @Test func percentileLeavesTheShareOutside() throws {
-    var generator = SeededGenerator(state: 7)
+    var generator = SeededGenerator(seed: 7)
     let values = generator.normals(50_000)
     let range = try RangeMethod.percentile(99).range(for: statistics(of: values), scheme: .int8Symmetric)
     let outside = values.filter { $0.magnitude > range.upper }.count
@@ -63,7 +64,7 @@ import Testing
   }
 
   @Test(arguments: schemes) func squaredErrorBeatsEveryPercentile(scheme: QuantizationScheme) throws {
-    var generator = SeededGenerator(state: 8)
+    var generator = SeededGenerator(seed: 8)
     // Heavy tails, shifted, so that both ends matter on asymmetric grids.
     let values = generator.normals(40_000).map { $0 * $0 * $0 + 1 }
     let tensor = Tensor(values, shape: [values.count])
@@ -80,7 +81,7 @@ import Testing
   }
 
   @Test(arguments: schemes) func predictedErrorIsTheMeasuredOne(scheme: QuantizationScheme) throws {
-    var generator = SeededGenerator(state: 9)
+    var generator = SeededGenerator(seed: 9)
     for deviation in [0.01, 1, 300] as [Float] {
       let values = generator.normals(30_000, deviation).map { scheme.isSymmetric ? $0 : max($0, -deviation / 3) }
       let tensor = Tensor(values, shape: [values.count])
@@ -106,7 +107,7 @@ import Testing
 
   @Test(arguments: all) func degenerateTensors(method: RangeMethod) throws {
     for scheme in Self.schemes {
-      for values in [[0, 0, 0], [5], [-5], [1e-44], [-1e-20, 1e-20], [.greatestFiniteMagnitude, 1], [3, 3, 3, -0.0]] as [[Float]] {
+      for values in [[0, 0, 0], [5], [-5], [.leastNonzeroMagnitude], [-1e-20, 1e-20], [.greatestFiniteMagnitude, 1], [3, 3, 3, -0.0]] as [[Float]] {
         let choice = try method.choose(for: statistics(of: values), scheme: scheme)
         #expect(choice.range.lower <= choice.range.upper)
         #expect(choice.parameters.scale > 0 && choice.parameters.scale.isFinite)
@@ -128,12 +129,12 @@ import Testing
   }
 
   @Test func aMaskDrownsWhatStandsBesideIt() throws {
-    var generator = SeededGenerator(state: 10)
+    var generator = SeededGenerator(seed: 10)
     let masked = statistics(of: generator.normals(5000) + [Float](repeating: -3.4e38, count: 3000))
     let choice = try RangeMethod.minMax.choose(for: masked, scheme: .uint8Asymmetric)
     let error = try #require(masked.error(on: choice.parameters))
     // The plain ratio sees the mask alone and is content.
-    #expect(error.sqnr > 100)
+    #expect(error.sqnr > 50)
     #expect(error.vanished > 0.6)
     let healthy = statistics(of: generator.normals(5000))
     let fine = try RangeMethod.minMax.choose(for: healthy, scheme: .uint8Asymmetric)
@@ -141,7 +142,7 @@ import Testing
   }
 
   @Test(arguments: all) func orderOfSamplesDoesNotMatter(method: RangeMethod) throws {
-    var generator = SeededGenerator(state: 11)
+    var generator = SeededGenerator(seed: 11)
     let values = generator.normals(2000).map { $0 * $0 * $0 }
     var left = statistics(of: Array(values[..<700]))
     var right = statistics(of: Array(values[700...]))

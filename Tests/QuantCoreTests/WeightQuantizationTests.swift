@@ -1,5 +1,6 @@
 import ONNXTensor
 import QuantCore
+import TestSupport
 import Testing
 
 @Suite struct WeightQuantizationTests {
@@ -35,7 +36,7 @@ import Testing
   }
 
   @Test func squaredErrorNeverLoses() throws {
-    var generator = SeededGenerator(state: 12)
+    var generator = SeededGenerator(seed: 12)
     let values = generator.normals(4 * 300).map { $0 * $0 * $0 }
     let weights = Tensor(values, shape: [4, 300])
     for type in [ElementType.int8, .int4] {
@@ -45,13 +46,15 @@ import Testing
         let back = try parameters.dequantize(codes).array(Float.self)
         return zip(values, back).reduce(0) { $0 + Double($1.0 - $1.1) * Double($1.0 - $1.1) }
       }
-      #expect(try noise(.meanSquaredError) < noise(.minMax))
+      let (searched, plain) = (try noise(.meanSquaredError), try noise(.minMax))
+      #expect(searched <= plain)
+      if type == .int4 { #expect(searched < 0.9 * plain) }
     }
   }
 
   @Test(arguments: [ElementType.int8, .uint8, .int16, .uint16, .int4, .uint4, .int2, .uint2])
   func asymmetricRoundTrip(type: ElementType) throws {
-    var generator = SeededGenerator(state: 13)
+    var generator = SeededGenerator(seed: 13)
     let weights = Tensor(generator.normals(7 * 5).map { $0 + 0.5 }, shape: [7, 5])
     let (codes, parameters) = try WeightQuantizer(scheme: .init(type, symmetric: false), axis: 1).quantize(weights)
     #expect(codes.elementType == type)

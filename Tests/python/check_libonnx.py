@@ -47,7 +47,8 @@ def main():
             ):
                 bad = run(program, folder / f"{name}.onnx")
                 assert bad.returncode == 3 and text in bad.stderr and not bad.stdout, (name, bad)
-    print(f"check_libonnx: {len(sys.argv) - 1} programs list the nodes and refuse broken files (onnx {onnx.__version__})")
+    count = len(sys.argv) - 1
+    print(f"check_libonnx: {count} programs list the nodes and refuse broken files (onnx {onnx.__version__})")
 
 
 if __name__ == "__main__":

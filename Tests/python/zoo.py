@@ -16,6 +16,8 @@ from support import FIXTURES, shared_data
 # The largest difference allowed, as a share of the output's largest magnitude.
 SHALLOW = 2e-5
 DEEP = 5e-4
+# Takes the logarithm of powers next to zero: onnxruntime differs from itself by 2.5e-3 between its optimization levels.
+LOGARITHM = 5e-3
 
 
 @dataclasses.dataclass
@@ -264,7 +266,7 @@ def from_shared():
         ),
         noise("byte-sb-bidi-lstm", "byte-sb-bidi-lstm/model.onnx", input=text),
         noise(
-            "basic-pitch", "basic-pitch/nmp.onnx", tolerance=DEEP, **{"serving_default_input_2:0": sound}
+            "basic-pitch", "basic-pitch/nmp.onnx", tolerance=LOGARITHM, **{"serving_default_input_2:0": sound}
         ),
         noise(
             "magika-fast-v2_1", "magika-fast-v2_1/model.onnx", bytes=integers(0, 257, (1, 1024), numpy.int32),

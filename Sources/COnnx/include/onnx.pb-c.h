@@ -124,10 +124,10 @@ typedef enum _Onnx__TensorProto__DataLocation {
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ONNX__TENSOR_PROTO__DATA_LOCATION)
 } Onnx__TensorProto__DataLocation;
 /*
- * The dates of the IR versions. A model states its version in `ModelProto.ir_version`; rules of a version hold from there
- * on. 3: initializers are graph inputs too. 4: they need not be. 8: model functions. 9: 8-bit floats. 10: 4-bit integers,
- * metadata on nodes and graphs, overloads. 11: device configurations, FLOAT4E2M1. 12: FLOAT8E8M0. 13: 2-bit integers.
- * 14: 6-bit floats.
+ * The dates of the IR versions. A model states its version in `ModelProto.ir_version`; rules of a version hold from
+ * there on. 3: initializers are graph inputs too. 4: they need not be. 8: model functions. 9: 8-bit floats. 10: 4-bit
+ * integers, metadata on nodes and graphs, overloads. 11: device configurations, FLOAT4E2M1. 12: FLOAT8E8M0. 13: 2-bit
+ * integers. 14: 6-bit floats.
  */
 typedef enum _Onnx__Version {
   ONNX__VERSION___START_VERSION = 0,
@@ -224,8 +224,8 @@ struct  Onnx__ValueInfoProto
 
 
 /*
- * One call of an operator or of a model function. An empty string in `input` is an optional input left out, in `output` a
- * result nobody wants. `name` may be empty and need not be unique.
+ * One call of an operator or of a model function. An empty string in `input` is an optional input left out, in `output`
+ * a result nobody wants. `name` may be empty and need not be unique.
  */
 struct  Onnx__NodeProto
 {
@@ -430,7 +430,8 @@ struct  Onnx__StringStringEntryProto
 
 
 /*
- * Quantization parameters by reference: keys such as SCALE_TENSOR and ZERO_POINT_TENSOR, values are names of initializers.
+ * Quantization parameters by reference: keys such as SCALE_TENSOR and ZERO_POINT_TENSOR, values are names of
+ * initializers.
  */
 struct  Onnx__TensorAnnotation
 {
@@ -610,8 +611,8 @@ struct  Onnx__TensorShapeProto__Dimension
 
 
 /*
- * No dimension at all is a scalar; a dimension with neither value nor parameter is unknown; no TensorShapeProto at all is
- * an unknown rank.
+ * No dimension at all is a scalar; a dimension with neither value nor parameter is unknown; no TensorShapeProto at all
+ * is an unknown rank.
  */
 struct  Onnx__TensorShapeProto
 {

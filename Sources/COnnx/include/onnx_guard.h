@@ -72,7 +72,8 @@ typedef struct onnx_span {
   uint64_t length;
 } onnx_span;
 
-// Writes the skeleton of bytes that `onnx_guard` accepted; `out` has room for `report.skeleton` bytes. Returns its size.
+// Writes the skeleton of bytes that `onnx_guard` accepted; `out` has room for `report.skeleton` bytes. Returns its
+// size.
 size_t onnx_skeleton(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t size, uint8_t *out);
 
 // Whether messages of this type can hold a TensorProto.

@@ -9,8 +9,13 @@ extern "C" {
 #endif
 
 // Packs a message straight to a file descriptor: no copy of the model in memory, large payloads go out from where they
-// lie. `*written` counts bytes. Returns 0, or the errno of the write that failed.
-int onnx_pack_to_descriptor(const ProtobufCMessage *message, int descriptor, uint64_t *written);
+// lie. `*written` counts bytes. Payloads within `mapped`, a read-only file mapping or NULL, leave memory again once
+// they are written. Returns 0, or the errno of the write that failed.
+int onnx_pack_to_descriptor(const ProtobufCMessage *message, int descriptor, const void *mapped, size_t mapped_size,
+                            uint64_t *written);
+
+// Lets the whole pages within bytes of a read-only file mapping leave memory; they come back when they are read.
+void onnx_release_pages(const void *bytes, size_t size);
 
 // Whether two trees of one type hold the same fields with the same presence, unknown fields included. Payloads at the
 // same address are equal without being read.

@@ -74,6 +74,11 @@ struct Distribution {
   /// Sum of squares of all values.
   var energy: Double { (positive.squaresBelow.last ?? 0) + (negative.squaresBelow.last ?? 0) }
 
+  /// The values' range without what is beyond `bound` on either side.
+  func range(within bound: Double) -> ValueRange {
+    ValueRange(Float(min(max(minimum, -bound), bound)), Float(min(max(maximum, -bound), bound)))
+  }
+
   /// The least magnitude with at least `share` of all values at or below it.
   func magnitude(covering share: Double) -> Double {
     let wanted = share * total

@@ -22,8 +22,7 @@ struct EntropyRange {
     let fewest = max(levels, Int((floor / largest * Double(Self.binCount)).rounded(.up)))
     let best = Self.leastDivergence(bins, levels: levels, fewest: min(fewest, Self.binCount))
     let threshold = best == Self.binCount ? largest : largest * Double(best) / Double(Self.binCount)
-    return ValueRange(
-      Float(max(distribution.minimum, -threshold)), Float(min(distribution.maximum, threshold)))
+    return distribution.range(within: threshold)
   }
 
   private func resample(_ distribution: Distribution, width: Double) -> [Double] {

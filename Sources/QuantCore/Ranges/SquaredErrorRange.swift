@@ -41,9 +41,7 @@ struct SquaredErrorRange {
     }
 
     let (minimum, maximum) = (distribution.minimum, distribution.maximum)
-    _ = try search(distribution.largestMagnitude) { bound in
-      ValueRange(Float(max(minimum, -bound)), Float(min(maximum, bound)))
-    }
+    _ = try search(distribution.largestMagnitude) { distribution.range(within: $0) }
     if scheme.isSymmetric || minimum >= 0 || maximum <= 0 { return best }
     for _ in 0..<3 {
       let lower = best.lower

@@ -12,6 +12,11 @@ package struct FloatHistogram: Sendable, Equatable {
     /// The top 9 bits of the patterns.
     package let key: UInt16
     package internal(set) var counts: [UInt64]
+
+    package init(key: UInt16, counts: [UInt64]) {
+      self.key = key
+      self.counts = counts
+    }
   }
 
   /// Pages with a count above zero, by ascending key.

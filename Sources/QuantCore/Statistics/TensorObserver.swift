@@ -47,10 +47,10 @@ package final class TensorObserver {
     statistics.count += summary.count
     statistics.zeros += summary.zeros
     statistics.nans += summary.nans
-    statistics.positiveInfinities += summary.positiveInfinities
-    statistics.negativeInfinities += summary.negativeInfinities
-    statistics.minimum = min(statistics.minimum, summary.minimum)
-    statistics.maximum = max(statistics.maximum, summary.maximum)
+    statistics.positiveInfinities += summary.positive_infinities
+    statistics.negativeInfinities += summary.negative_infinities
+    statistics.minimum = min(statistics.minimum, summary.min)
+    statistics.maximum = max(statistics.maximum, summary.max)
     StatisticsKernels.count(elements, into: bins, pool)
     for index in statistics.channels.indices { observeChannels(index, elements, shape, pool) }
   }

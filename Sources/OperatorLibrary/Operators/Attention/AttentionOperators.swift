@@ -1,3 +1,10 @@
 extension OperatorCatalog {
-  static let attentionOperators: [any Operator.Type] = []
+  static let attentionOperators: [any Operator.Type] = [
+    Attention.self,
+    CausalConvWithState.self,
+    FlexAttention.self,
+    LinearAttention.self,
+    RotaryEmbedding.self,
+    TensorScatter.self,
+  ]
 }

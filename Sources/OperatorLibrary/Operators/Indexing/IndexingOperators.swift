@@ -1,3 +1,11 @@
 extension OperatorCatalog {
-  static let indexingOperators: [any Operator.Type] = []
+  static let indexingOperators: [any Operator.Type] = [
+    Gather.self,
+    GatherElements.self,
+    GatherND.self,
+    OneHot.self,
+    Scatter.self,
+    ScatterElements.self,
+    ScatterND.self,
+  ]
 }

@@ -10,25 +10,54 @@ enum Conv: Operator {
 
   /// With what a fused node adds: an activation at the end, and an input that is added before it.
   static func prepare(_ node: OperatorNode, activation: Activation?, residualInput: Int?) throws -> Kernel {
-    let shape = try ConvolutionGeometry.Attributes(node)
+    let attributes = try ConvolutionGeometry.Attributes(node)
+    let cache = node.constant(1) == nil ? nil : PackedWeightCache()
     return .tensors { inputs, context in
       let x = try inputs[0]
       let w = try inputs[1]
       try w.require(x.elementType, "the weight")
-      return try run(
-        try x.elementType.computeType(), x, w, bias: try inputs.optional(2),
-        residual: try residualInput.flatMap { try inputs.optional($0) }, shape, activation, context)
+      let shape = try ConvolutionGeometry(attributes, x: x.shape, w: w.shape)
+      let bias = try inputs.optional(2)
+      try bias?.require(shape: [shape.outChannels], "the bias")
+      try bias?.require(x.elementType, "the bias")
+      let residual = try residualInput.flatMap { try inputs.optional($0) }
+      try residual?.require(shape: shape.output, "the added input")
+      try residual?.require(x.elementType, "the added input")
+      try CheckedSize.check(shape.output, of: x.elementType)
+      if x.elementType == .float32, shape.geometry.rank <= 3, activation == nil || activation?.function != nil {
+        return try convolve(shape, x, w, bias, residual, activation?.function ?? .identity, cache, context)
+      }
+      return try run(try x.elementType.computeType(), x, w, bias, residual, shape, activation)
+    }
+  }
+
+  private static func convolve(
+    _ shape: ConvolutionGeometry, _ x: Tensor, _ w: Tensor, _ bias: Tensor?, _ residual: Tensor?,
+    _ activation: UnaryFunction, _ cache: PackedWeightCache?, _ context: EvaluationContext
+  ) throws -> Tensor {
+    let backend = context.backend
+    let sizes = shape.kernelShape
+    func pack() throws -> PackedWeights {
+      try w.withElements(Float.self) { try backend.packConvolution(sizes, weights: $0) }
+    }
+    let weights = try cache?.weights(for: w.shape + sizes.strides + sizes.dilations + sizes.padBegin, pack) ?? pack()
+    return try context.tensor(of: Float.self, shape: shape.output) { y in
+      try x.withElements(Float.self) { x in
+        try Tensor.withFloats(bias) { bias in
+          try Tensor.withFloats(residual) { residual in
+            try backend.convolve(
+              sizes, x, weights, into: y,
+              epilogue: Epilogue(biasRow: bias, residual: residual, activation: activation))
+          }
+        }
+      }
     }
   }
 
   private static func run<T: ComputeReal>(
-    _ type: T.Type, _ x: Tensor, _ w: Tensor, bias: Tensor?, residual: Tensor?,
-    _ attributes: ConvolutionGeometry.Attributes, _ activation: Activation?, _ context: EvaluationContext
+    _ type: T.Type, _ x: Tensor, _ w: Tensor, _ bias: Tensor?, _ residual: Tensor?, _ shape: ConvolutionGeometry,
+    _ activation: Activation?
   ) throws -> Tensor {
-    let shape = try ConvolutionGeometry(attributes, x: x.shape, w: w.shape)
-    try bias?.require(shape: [shape.outChannels], "the bias")
-    try residual?.require(shape: shape.output, "the added input")
-    try CheckedSize.check(shape.output, of: x.elementType)
     var y = shape.convolve(try x.reals(T.self), try w.reals(T.self), bias: try bias?.reals(T.self))
     if let residual {
       let added = try residual.reals(T.self)
@@ -91,6 +120,14 @@ struct ConvolutionGeometry {
       throw OperatorError("\(x[1]) input channels, weight \(w) and group \(group) do not fit together")
     }
     geometry = try WindowGeometry(attributes.window, input: Array(x.dropFirst(2)), kernel: Array(w.dropFirst(2)))
+  }
+
+  /// The shape as the float32 kernels take it.
+  var kernelShape: ConvolutionShape {
+    ConvolutionShape(
+      batch: batch, groups: group, inChannels: inChannels, outChannels: outChannels, input: geometry.input,
+      kernel: geometry.kernel, strides: geometry.strides, dilations: geometry.dilations, padBegin: geometry.padBegin,
+      output: geometry.output)
   }
 
   /// The convolution by its definition, for types and ranks without a kernel of their own.

@@ -91,20 +91,48 @@ enum ConvTranspose: Operator {
 
   static func prepare(_ node: OperatorNode) throws -> Kernel {
     let attributes = try Attributes(node)
+    let cache = node.constant(1) == nil ? nil : PackedWeightCache()
     return .tensors { inputs, context in
       let x = try inputs[0]
       let w = try inputs[1]
       try w.require(x.elementType, "the weight")
-      return try run(try x.elementType.computeType(), x, w, bias: try inputs.optional(2), attributes, context)
+      let shape = try Shape(attributes, x: x.shape, w: w.shape)
+      let bias = try inputs.optional(2)
+      try bias?.require(shape: [shape.outChannels], "the bias")
+      try bias?.require(x.elementType, "the bias")
+      try CheckedSize.check(shape.output, of: x.elementType)
+      if x.elementType == .float32, shape.geometry.rank <= 3 {
+        return try convolve(shape, x, w, bias, cache, context)
+      }
+      return try run(try x.elementType.computeType(), x, w, bias, shape)
+    }
+  }
+
+  private static func convolve(
+    _ shape: Shape, _ x: Tensor, _ w: Tensor, _ bias: Tensor?, _ cache: PackedWeightCache?, _ context: EvaluationContext
+  ) throws -> Tensor {
+    let backend = context.backend
+    let geometry = shape.geometry
+    let sizes = ConvolutionShape(
+      batch: shape.batch, groups: shape.group, inChannels: shape.inChannels, outChannels: shape.outChannels,
+      input: geometry.output, kernel: geometry.kernel, strides: geometry.strides, dilations: geometry.dilations,
+      padBegin: geometry.padBegin, output: geometry.input)
+    func pack() throws -> PackedWeights {
+      try w.withElements(Float.self) { try backend.packTransposedConvolution(sizes, weights: $0) }
+    }
+    let weights = try cache?.weights(for: w.shape + sizes.strides + sizes.dilations + sizes.padBegin, pack) ?? pack()
+    return try context.tensor(of: Float.self, shape: shape.output) { y in
+      try x.withElements(Float.self) { x in
+        try Tensor.withFloats(bias) {
+          try backend.convolveTransposed(sizes, x, weights, into: y, epilogue: Epilogue(biasRow: $0))
+        }
+      }
     }
   }
 
   private static func run<T: ComputeReal>(
-    _ type: T.Type, _ x: Tensor, _ w: Tensor, bias: Tensor?, _ attributes: Attributes, _ context: EvaluationContext
+    _ type: T.Type, _ x: Tensor, _ w: Tensor, _ bias: Tensor?, _ shape: Shape
   ) throws -> Tensor {
-    let shape = try Shape(attributes, x: x.shape, w: w.shape)
-    try bias?.require(shape: [shape.outChannels], "the bias")
-    try CheckedSize.check(shape.output, of: x.elementType)
     let y = scatter(shape, try x.reals(T.self), try w.reals(T.self), bias: try bias?.reals(T.self))
     return try Tensor(reals: y, as: x.elementType, shape: shape.output)
   }

@@ -31,6 +31,7 @@ enum Gemm: Operator {
 
   static func prepare(_ node: OperatorNode) throws -> Kernel {
     let attributes = try Attributes(node)
+    let cache = node.constant(1) == nil ? nil : PackedWeightCache()
     return .tensors { inputs, context in
       let a = try inputs[0]
       let b = try inputs[1]
@@ -42,8 +43,55 @@ enum Gemm: Operator {
         throw OperatorError("input 2 of shape \(c.shape) does not broadcast to \([sizes.m, sizes.n])")
       }
       try CheckedSize.check([sizes.m, sizes.n], of: a.elementType)
+      if a.elementType == .float32 { return try multiply(attributes, sizes, a, b, c, cache, context) }
       if a.elementType.isInteger { return try integer(attributes, sizes, a, b, c) }
       return try run(try a.elementType.computeType(), attributes, sizes, a, b, c)
+    }
+  }
+
+  private static func multiply(
+    _ attributes: Attributes, _ sizes: (m: Int, n: Int, k: Int), _ a: Tensor, _ b: Tensor, _ c: Tensor?,
+    _ cache: PackedWeightCache?, _ context: EvaluationContext
+  ) throws -> Tensor {
+    let backend = context.backend
+    let (m, n, k) = sizes
+    var added = c
+    if let c, attributes.beta != 1 {
+      added = try context.tensor(of: Float.self, shape: c.shape) { scaled in
+        try c.withElements(Float.self) {
+          try backend.apply(.affine(scale: attributes.beta, shift: 0), $0, into: scaled)
+        }
+      }
+    }
+    // C as a row, a column or a matrix.
+    let form = added.map { [Int](repeating: 1, count: 2 - $0.rank) + $0.shape } ?? []
+    if form == [1, 1], n != 1, let value = added?.floats?.first { added = Tensor(repeating: value, shape: [n]) }
+    return try context.tensor(of: Float.self, shape: [m, n]) { y in
+      guard y.count > 0 else { return }
+      try a.withElements(Float.self) { left in
+        try b.withElements(Float.self) { right in
+          try Tensor.withFloats(added) { values in
+            var epilogue = Epilogue(alpha: attributes.alpha)
+            if form.first == 1 {
+              epilogue.biasColumn = values
+            } else if form.last == 1 {
+              epilogue.biasRow = values
+            } else {
+              epilogue.residual = values
+            }
+            let leftView = MatrixView(
+              left, rowStride: attributes.transA ? 1 : k, columnStride: attributes.transA ? m : 1)
+            let rightView = MatrixView(
+              right, rowStride: attributes.transB ? 1 : n, columnStride: attributes.transB ? k : 1)
+            if let cache {
+              let packed = try cache.weights(for: [k, n]) { try backend.packRight(k: k, n: n, rightView) }
+              try backend.multiply(m: m, n: n, k: k, leftView, packed, into: y, epilogue: epilogue)
+            } else {
+              try backend.multiply(m: m, n: n, k: k, leftView, rightView, into: y, epilogue: epilogue)
+            }
+          }
+        }
+      }
     }
   }
 

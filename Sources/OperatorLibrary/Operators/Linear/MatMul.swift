@@ -7,18 +7,23 @@ import ONNXTensor
 /// Opsets 1, 9, 13. Integer products wrap around.
 enum MatMul: Operator {
   static func prepare(_ node: OperatorNode) throws -> Kernel {
-    .tensors { inputs, context in
+    let cache = node.constant(1) == nil ? nil : PackedWeightCache()
+    return .tensors { inputs, context in
       let a = try inputs[0]
       let b = try inputs[1]
       try b.require(a.elementType, "input 1")
-      return try multiply(a, b, context)
+      return try multiply(a, b, cache, context)
     }
   }
 
-  static func multiply(_ a: Tensor, _ b: Tensor, _ context: EvaluationContext) throws -> Tensor {
+  /// With a cache, `b` is the same in every call.
+  static func multiply(
+    _ a: Tensor, _ b: Tensor, _ cache: PackedWeightCache? = nil, _ context: EvaluationContext
+  ) throws -> Tensor {
     let shape = try MatrixProductShape(a: a.shape, b: b.shape)
     try CheckedSize.check(shape.output, of: a.elementType)
     switch a.elementType {
+    case .float32: return try shape.multiplyFloats(a, b, alpha: 1, cache, context)
     case .int32: return Tensor(shape.multiply(a.array(Int32.self), b.array(Int32.self)), shape: shape.output)
     case .uint32: return Tensor(shape.multiply(a.array(UInt32.self), b.array(UInt32.self)), shape: shape.output)
     case .int64: return Tensor(shape.multiply(a.array(Int64.self), b.array(Int64.self)), shape: shape.output)
@@ -94,6 +99,36 @@ struct MatrixProductShape {
   /// True when all products share the right-hand matrix, so that the left-hand ones can be stacked.
   var isStackable: Bool { extent(bBatch) == 1 && extent(aBatch) == extent(batch) }
 
+  /// The float32 product, each sum times alpha.
+  func multiplyFloats(
+    _ a: Tensor, _ b: Tensor, alpha: Float, _ cache: PackedWeightCache?, _ context: EvaluationContext
+  ) throws -> Tensor {
+    let backend = context.backend
+    let epilogue = Epilogue(alpha: alpha)
+    return try context.tensor(of: Float.self, shape: output) { c in
+      guard c.count > 0 else { return }
+      try a.withElements(Float.self) { left in
+        try b.withElements(Float.self) { right in
+          let leftView = MatrixView(left, rowStride: k)
+          let rightView = MatrixView(right, rowStride: n)
+          guard isStackable else {
+            let offsets = offsets
+            return try backend.multiplyBatch(
+              m: m, n: n, k: k, leftView, aOffsets: offsets.map(\.a), rightView, bOffsets: offsets.map(\.b), into: c,
+              cOffsets: offsets.indices.map { $0 * m * n }, epilogue: epilogue)
+          }
+          let rows = extent(batch) * m
+          if let cache {
+            let packed = try cache.weights(for: [k, n]) { try backend.packRight(k: k, n: n, rightView) }
+            try backend.multiply(m: rows, n: n, k: k, leftView, packed, into: c, epilogue: epilogue)
+          } else {
+            try backend.multiply(m: rows, n: n, k: k, leftView, rightView, into: c, epilogue: epilogue)
+          }
+        }
+      }
+    }
+  }
+
   /// By definition, for types without a kernel of their own.
   func multiply<T: ComputeElement>(_ a: [T], _ b: [T]) -> [T] {
     var c = [T](repeating: .zero, count: extent(output))
@@ -115,7 +150,7 @@ struct MatrixProductShape {
 
 /// c[m][n] = a b by definition; (row, column) strides of a and b.
 func multiplyMatrices<T: ComputeElement>(
-  m: Int, n: Int, k: Int, a: Slice<UnsafeBufferPointer<T>>, rows: (Int, Int), b: Slice<UnsafeBufferPointer<T>>,
+  m: Int, n: Int, k: Int, a: Swift.Slice<UnsafeBufferPointer<T>>, rows: (Int, Int), b: Swift.Slice<UnsafeBufferPointer<T>>,
   columns: (Int, Int), into c: UnsafeMutableBufferPointer<T>
 ) {
   let a = UnsafeBufferPointer(rebasing: a)

@@ -1,3 +1,6 @@
 extension OperatorCatalog {
-  static let lossOperators: [any Operator.Type] = []
+  static let lossOperators: [any Operator.Type] = [
+    NegativeLogLikelihoodLoss.self,
+    SoftmaxCrossEntropyLoss.self,
+  ]
 }

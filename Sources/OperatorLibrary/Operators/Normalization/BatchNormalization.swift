@@ -22,9 +22,34 @@ enum BatchNormalization: Operator {
         throw OperatorError("input \(index + 1) of shape \(parameter.shape) is not one value for each of \(channels) channels")
       }
       let sizes = (outer: x.shape[0], channels: channels, inner: isSpatial ? extent(x.shape.dropFirst(2)) : 1)
+      if x.elementType == .float32, !isTraining, parameters.allSatisfy({ $0.elementType == .float32 }) {
+        return [.tensor(try runFloats(x, parameters, sizes, epsilon, context))]
+      }
       let type = try (x.elementType == .float64 ? .float64 : parameters[2].elementType).computeType(what: "input 3")
       return try run(
         type, x, parameters, sizes, epsilon, momentum, isTraining: isTraining, outputs: context.outputCount)
+    }
+  }
+
+  private static func runFloats(
+    _ x: Tensor, _ parameters: [Tensor], _ sizes: (outer: Int, channels: Int, inner: Int), _ epsilon: Float,
+    _ context: EvaluationContext
+  ) throws -> Tensor {
+    let (scale, bias, mean, variance) = (
+      parameters[0].array(Float.self), parameters[1].array(Float.self), parameters[2].array(Float.self),
+      parameters[3].array(Float.self)
+    )
+    let factors = scale.indices.map { scale[$0] / (variance[$0] + epsilon).squareRoot() }
+    let shifts = scale.indices.map { bias[$0] - mean[$0] * factors[$0] }
+    return try context.tensor(of: Float.self, shape: x.shape) { y in
+      try x.withElements(Float.self) { x in
+        try factors.withUnsafeBufferPointer { factors in
+          try shifts.withUnsafeBufferPointer {
+            try context.backend.scaleShift(
+              outer: sizes.outer, channels: sizes.channels, inner: sizes.inner, x, scale: factors, shift: $0, into: y)
+          }
+        }
+      }
     }
   }
 

@@ -64,8 +64,39 @@ struct RowNormalization {
         throw OperatorError("the \(name) of shape \(parameter.shape) does not broadcast to \(x.shape)")
       }
     }
+    let row = Array(x.shape[axis...])
+    if x.elementType == .float32, stashType == .float32, scale.elementType == .float32, scale.shape == row,
+      bias == nil || (bias?.elementType == .float32 && bias?.shape == row)
+    {
+      return try runFloats(x, axis, scale, bias, context)
+    }
     let type = try (x.elementType == .float64 || stashType == .float64 ? ElementType.float64 : .float32).computeType()
     return try run(type, x, axis, scale, bias, outputs: context.outputCount)
+  }
+
+  private func runFloats(
+    _ x: Tensor, _ axis: Int, _ scale: Tensor, _ bias: Tensor?, _ context: EvaluationContext
+  ) throws -> [RuntimeValue?] {
+    let rows = extent(x.shape[..<axis])
+    var means = [Float](repeating: 0, count: rows)
+    var inverses = means
+    let y = try context.tensor(of: Float.self, shape: x.shape) { y in
+      try x.withElements(Float.self) { x in
+        try scale.withElements(Float.self) { scale in
+          try Tensor.withFloats(bias) { bias in
+            try means.withUnsafeMutableBufferPointer { means in
+              try inverses.withUnsafeMutableBufferPointer { inverses in
+                try context.backend.layerNormalization(
+                  rms: isRootMeanSquare, rows: rows, count: scale.count, epsilon: epsilon, x, scale: scale, bias: bias,
+                  into: y, means: isRootMeanSquare ? nil : means, inverses: inverses)
+              }
+            }
+          }
+        }
+      }
+    }
+    let shape = x.shape[..<axis] + Array(repeating: 1, count: x.rank - axis)
+    return [.tensor(y), .tensor(Tensor(means, shape: Array(shape))), .tensor(Tensor(inverses, shape: Array(shape)))]
   }
 
   private func run<T: ComputeReal>(

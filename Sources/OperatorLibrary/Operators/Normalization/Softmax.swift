@@ -40,6 +40,14 @@ enum SoftmaxFamily {
       } else {
         split = try AxisSplit(x.shape, axis: axis)
       }
+      if x.elementType == .float32, form != .largest {
+        return try context.tensor(of: Float.self, shape: x.shape) { y in
+          try x.withElements(Float.self) {
+            try context.backend.softmax(
+              logarithm: form == .logarithms, outer: split.outer, count: split.count, inner: split.inner, $0, into: y)
+          }
+        }
+      }
       return try run(try x.elementType.computeType(), x, split, form)
     }
   }

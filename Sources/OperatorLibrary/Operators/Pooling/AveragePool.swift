@@ -11,9 +11,11 @@ enum AveragePool: Operator {
     let includesPad = try node.bool("count_include_pad", default: false)
     return .tensors { inputs, context in
       let x = try inputs[0]
-      return try run(
-        try x.elementType.computeType(), x, try WindowPool.geometry(attributes, x),
-        .average(includingPad: includesPad))
+      let geometry = try WindowPool.geometry(attributes, x)
+      if x.elementType == .float32, geometry.rank <= 3 {
+        return try WindowPool.pool(.average(includingPadding: includesPad), x, geometry, context)
+      }
+      return try run(try x.elementType.computeType(), x, geometry, .average(includingPad: includesPad))
     }
   }
 

@@ -39,7 +39,23 @@ private enum GlobalPool {
     .tensors { inputs, context in
       let x = try inputs[0]
       guard x.rank >= 2 else { throw OperatorError("input 0 has rank \(x.rank), expected 2 or more") }
+      if x.elementType == .float32 {
+        switch reduction {
+        case nil: return try reduce(.max, x, context)
+        case .average: return try reduce(.mean, x, context)
+        default: break
+        }
+      }
       return try run(try x.elementType.computeType(), x, reduction)
+    }
+  }
+
+  private static func reduce(_ function: ReduceFunction, _ x: Tensor, _ context: EvaluationContext) throws -> Tensor {
+    let shape = Array(x.shape.prefix(2)) + Array(repeating: 1, count: x.rank - 2)
+    return try context.tensor(of: Float.self, shape: shape) { y in
+      try x.withElements(Float.self) {
+        try context.backend.reduce(function, outer: y.count, count: extent(x.shape[2...]), inner: 1, $0, into: y)
+      }
     }
   }
 

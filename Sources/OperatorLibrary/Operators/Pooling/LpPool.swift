@@ -9,8 +9,11 @@ enum LpPool: Operator {
     let p = try exponent(node)
     return .tensors { inputs, context in
       let x = try inputs[0]
-      return try AveragePool.run(
-        try x.elementType.computeType(), x, try WindowPool.geometry(attributes, x), .norm(p: p))
+      let geometry = try WindowPool.geometry(attributes, x)
+      if x.elementType == .float32, geometry.rank <= 3, p <= 2 {
+        return try WindowPool.pool(.norm(p: p), x, geometry, context)
+      }
+      return try AveragePool.run(try x.elementType.computeType(), x, geometry, .norm(p: p))
     }
   }
 

@@ -14,6 +14,9 @@ enum MaxPool: Operator {
       let geometry = try WindowPool.geometry(attributes, x)
       let shape = Array(x.shape.prefix(2)) + geometry.output
       let isIndexed = context.outputCount > 1
+      if x.elementType == .float32, !isIndexed, geometry.rank <= 3 {
+        return [.tensor(try WindowPool.pool(.max, x, geometry, context))]
+      }
       func run<T: TensorElement & Comparable>(
         _ type: T.Type, lowest: T, isNaN: (T) -> Bool
       ) -> [RuntimeValue?] {

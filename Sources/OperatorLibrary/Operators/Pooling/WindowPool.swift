@@ -17,6 +17,18 @@ enum WindowPool {
     return geometry
   }
 
+  /// The float32 kernel, for up to three spatial axes.
+  static func pool(
+    _ kind: PoolingKind, _ x: Tensor, _ geometry: WindowGeometry, _ context: EvaluationContext
+  ) throws -> Tensor {
+    let shape = PoolingShape(
+      planes: x.shape[0] * x.shape[1], input: geometry.input, kernel: geometry.kernel, strides: geometry.strides,
+      dilations: geometry.dilations, padBegin: geometry.padBegin, padEnd: geometry.padEnd, output: geometry.output)
+    return try context.tensor(of: Float.self, shape: Array(x.shape.prefix(2)) + geometry.output) { y in
+      try x.withElements(Float.self) { try context.backend.pool(kind, shape, $0, into: y) }
+    }
+  }
+
   /// Averages and norms by definition.
   static func reduce<T: ComputeReal>(_ reduction: Reduction, _ x: [T], planes: Int, _ geometry: WindowGeometry) -> [T] {
     let plane = extent(geometry.input)

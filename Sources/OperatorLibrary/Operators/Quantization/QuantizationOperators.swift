@@ -1,3 +1,7 @@
 extension OperatorCatalog {
-  static let quantizationOperators: [any Operator.Type] = []
+  static let quantizationOperators: [any Operator.Type] = [
+    DequantizeLinear.self,
+    DynamicQuantizeLinear.self,
+    QuantizeLinear.self,
+  ]
 }

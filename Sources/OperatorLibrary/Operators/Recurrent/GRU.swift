@@ -8,77 +8,85 @@ enum GRU: Operator {
   static func prepare(_ node: OperatorNode) throws -> Kernel {
     let attributes = try RecurrentAttributes(node, gates: 3, defaults: ["Sigmoid", "Tanh"])
     let isLinear = try node.bool("linear_before_reset", default: false)
+    let weights = RecurrentWeights(node, directions: attributes.directions)
+    let caches = node.constant(2).map { _ in (0..<attributes.directions).map { _ in PackedWeightCache() } }
     return Kernel { values, context in
       let inputs = TensorInputs(values)
       let type = try inputs[0].elementType.computeType()
-      return try run(type, attributes, inputs, isLinear: isLinear, context)
+      return try run(type, attributes, inputs, weights, caches, isLinear: isLinear, context)
     }
   }
 
   private static func run<T: ComputeReal>(
-    _ type: T.Type, _ attributes: RecurrentAttributes, _ inputs: TensorInputs, isLinear: Bool,
-    _ context: EvaluationContext
+    _ type: T.Type, _ attributes: RecurrentAttributes, _ inputs: TensorInputs, _ weights: RecurrentWeights,
+    _ caches: [PackedWeightCache]?, isLinear: Bool, _ context: EvaluationContext
   ) throws -> [RuntimeValue?] {
     let x = try inputs[0]
     let shape = try RecurrentShape(
       attributes, x: x, w: try inputs[1], r: try inputs[2], lengths: try inputs.optional(4))
     let (batch, hidden) = (shape.batch, shape.hidden)
     let steps = try shape.steps(x, T.self)
-    let w = try inputs[1].reals(T.self)
-    let r = try inputs[2].reals(T.self)
     let bias = try shape.parameter(try inputs.optional(3), "B", width: 6 * hidden, T.self)
+    // The recurrence bias of the candidate belongs inside the reset where that comes after the product.
+    var outer = bias
+    var inner = [T](repeating: 0, count: attributes.directions * hidden)
+    if isLinear {
+      for direction in 0..<attributes.directions {
+        for unit in 0..<hidden {
+          inner[direction * hidden + unit] = bias[(direction * 6 + 5) * hidden + unit]
+          outer[(direction * 6 + 5) * hidden + unit] = 0
+        }
+      }
+    }
     var h = try shape.state(try inputs.optional(5), "initial_h", T.self)
     var y = [T](repeating: 0, count: shape.sequence * attributes.directions * batch * hidden)
-    var recurrent = [T](repeating: 0, count: batch * 3 * hidden)
-    var reset = [T](repeating: 0, count: batch * hidden)
-    var update = reset
-    var candidate = reset
+    let count = batch * hidden
+    var recurrent = [T](repeating: 0, count: 3 * count)
+    var update = [T](repeating: 0, count: count)
+    var reset = update
+    var candidate = update
+    var product = update
     for direction in 0..<attributes.directions {
       let f = attributes.activations[direction]
-      let projected = try shape.project(steps, w, r: r, direction: direction, context)
-      let state = direction * batch * hidden
-      let b = direction * 6 * hidden
-      let rows = (direction * 3 + 2) * hidden * hidden
+      let (w, r) = try weights.matrices(inputs, shape, direction: direction, T.self)
+      let projected = try shape.project(steps, w, bias: outer, direction: direction, context)
+      let state = direction * count
+      let candidateRows = try inputs[2].rows(direction..<direction + 1).reals(T.self)[(2 * hidden * hidden)...]
+      let last = try TransposedMatrix(candidateRows, n: hidden, k: hidden, cache: caches?[direction])
       for step in 0..<shape.sequence {
-        let times = (0..<batch).map { shape.time(step, sample: $0, reverse: shape.isReverse(direction)) }
-        try shape.recur(h, r, direction: direction, into: &recurrent, context)
-        for sample in 0..<batch {
-          guard let time = times[sample] else { continue }
-          for unit in 0..<hidden {
-            func gate(_ index: Int) -> T {
-              let column = index * hidden + unit
-              return projected[(time * batch + sample) * 3 * hidden + column]
-                + recurrent[sample * 3 * hidden + column] + bias[b + column] + bias[b + 3 * hidden + column]
-            }
-            let own = sample * hidden + unit
-            update[own] = f[0].apply(shape.clipped(gate(0)))
-            let factor = f[0].apply(shape.clipped(gate(1)))
-            reset[own] = isLinear ? factor : factor * h[state + own]
-          }
-        }
-        if !isLinear {
-          try reset.withUnsafeBufferPointer { reset in
-            try r.withUnsafeBufferPointer { r in
-              try candidate.withUnsafeMutableBufferPointer {
-                try T.multiplyTransposed(
-                  m: batch, n: hidden, k: hidden, reset, UnsafeBufferPointer(rebasing: r[rows..<rows + hidden * hidden]),
-                  into: $0, context)
-              }
+        let times = shape.times(step, direction: direction)
+        try r.multiply(m: batch, h[state..<state + count], into: &recurrent, context)
+        shape.sum(&update, projected, recurrent, gate: 0, times)
+        shape.sum(&reset, projected, recurrent, gate: 1, times)
+        try shape.activate(&update, f[0], context)
+        try shape.activate(&reset, f[0], context)
+        if isLinear {
+          for sample in 0..<batch {
+            for unit in 0..<hidden {
+              let own = sample * hidden + unit
+              product[own] =
+                reset[own] * (recurrent[(sample * 3 + 2) * hidden + unit] + inner[direction * hidden + unit])
             }
           }
+        } else {
+          for index in 0..<count { reset[index] *= h[state + index] }
+          try last.multiply(m: batch, reset[...], into: &product, context)
         }
         for sample in 0..<batch {
           guard let time = times[sample] else { continue }
+          let source = ((time * batch + sample) * 3 + 2) * hidden
+          for unit in 0..<hidden {
+            candidate[sample * hidden + unit] = projected[source + unit] + product[sample * hidden + unit]
+          }
+        }
+        try shape.activate(&candidate, f[1], context)
+        for sample in 0..<batch {
+          guard let time = times[sample] else { continue }
+          let target = ((time * attributes.directions + direction) * batch + sample) * hidden
           for unit in 0..<hidden {
             let own = sample * hidden + unit
-            let column = 2 * hidden + unit
-            let input = projected[(time * batch + sample) * 3 * hidden + column] + bias[b + column]
-            let inner = bias[b + 3 * hidden + column]
-            let hiddenPart =
-              isLinear ? reset[own] * (recurrent[sample * 3 * hidden + column] + inner) : candidate[own] + inner
-            let proposal = f[1].apply(shape.clipped(input + hiddenPart))
-            h[state + own] = (1 - update[own]) * proposal + update[own] * h[state + own]
-            y[((time * attributes.directions + direction) * batch + sample) * hidden + unit] = h[state + own]
+            h[state + own] = (1 - update[own]) * candidate[own] + update[own] * h[state + own]
+            y[target + unit] = h[state + own]
           }
         }
       }

@@ -1,0 +1,117 @@
+import CKernels
+import FloatExecution
+import IntegerKernels
+import ONNXGraph
+import ONNXTensor
+import QuantCore
+
+extension Lowering {
+  /// An operand of an elementwise operator: bytes in a slot.
+  struct Operand {
+    let slot: Int
+    let parameters: ActivationParameters
+  }
+
+  func operand(_ value: Value) throws -> Operand? {
+    guard let (quantized, parameters) = source(value) else { return nil }
+    return Operand(slot: try bytes(of: quantized), parameters: parameters)
+  }
+
+  /// Add or Sub: a bias, a residual, or two quantized tensors.
+  func sum(_ node: Node, _ value: Value, _ target: QuantizationTarget) throws -> Int? {
+    guard node.inputs.count == 2, let left = node.input(0), let right = node.input(1) else {
+      return refuse(node, "it has not two inputs")
+    }
+    let sign: Int32 = node.opType == "Sub" ? -1 : 1
+    if let a = try operand(left), let b = try operand(right) {
+      return add(node, a, b, sign, target)
+    }
+    guard sign == 1 else { return refuse(node, "not both inputs are quantized") }
+    if isPrivate(value), let slot = try biasedProduct(node, .requantize(target)) { return slot }
+    for (product, other) in [(left, right), (right, left)] {
+      guard let producer = product.producer, ["Conv", "Gemm", "MatMul", "ConvTranspose"].contains(producer.opType), isPrivate(product), isPrivate(value),
+        let residual = try operand(other)
+      else { continue }
+      if let slot = try linear(producer, .add(residual, target)) { return slot }
+    }
+    return refuse(node, "not both inputs are quantized")
+  }
+
+  private func add(_ node: Node, _ a: Operand, _ b: Operand, _ sign: Int32, _ target: QuantizationTarget) -> Int? {
+    let output = target.output
+    if options.rounding == .binary32, sign == 1 {
+      let scale = target.parameters.scale
+      return emit(node, .integer, [a.slot, b.slot]) { inputs, context in
+        .integer(
+          try combine(inputs, context) { loop, x, y, out in
+            var c = loop.c
+            ck_int_add_float32(
+              &c, x, a.parameters.zero, a.parameters.scale, y, b.parameters.zero, b.parameters.scale, scale, output, out)
+          })
+      }
+    }
+    guard let ma = FixedPointMultiplier(a.parameters.scale, over: target.parameters.scale),
+      let mb = FixedPointMultiplier(b.parameters.scale, over: target.parameters.scale)
+    else { return refuse(node, "a scale is not finite and positive") }
+    let spec = IntegerAddition(
+      a_zero: a.parameters.zero, b_zero: b.parameters.zero, ma: IntegerMultiplier(ma),
+      mb: IntegerMultiplier(m0: sign * mb.m0, shift: mb.shift), out: output)
+    return emit(node, .integer, [a.slot, b.slot]) { inputs, context in
+      .integer(try combine(inputs, context) { loop, x, y, out in IntegerKernels.add(spec, loop, x, y, into: out) })
+    }
+  }
+
+  func product(_ node: Node, _ target: QuantizationTarget) throws -> Int? {
+    guard node.inputs.count == 2, let left = node.input(0), let right = node.input(1), let a = try operand(left),
+      let b = try operand(right)
+    else { return refuse(node, "not both inputs are quantized") }
+    guard let m = FixedPointMultiplier(a.parameters.scale, times: b.parameters.scale, over: target.parameters.scale) else {
+      return refuse(node, "a scale is not finite and positive")
+    }
+    let spec = IntegerProduct(
+      a_zero: a.parameters.zero, b_zero: b.parameters.zero, m: IntegerMultiplier(m), out: target.output)
+    return emit(node, .integer, [a.slot, b.slot]) { inputs, context in
+      .integer(try combine(inputs, context) { loop, x, y, out in multiply(spec, loop, x, y, into: out) })
+    }
+  }
+}
+
+/// Runs `body` over two operands under ONNX's broadcasting, channels last where that needs no copy.
+private func combine(
+  _ inputs: [PlanValue?], _ context: StepContext,
+  _ body: (BroadcastLoop, UnsafePointer<UInt8>, UnsafePointer<UInt8>, UnsafeMutablePointer<UInt8>) -> Void
+) throws -> IntegerTensor {
+  var a = try integerInput(inputs, 0)
+  var b = try integerInput(inputs, 1)
+  guard let shape = BroadcastLoop.shape(a.shape, b.shape) else {
+    throw ExecutionError(.failed, "shapes \(a.shape) and \(b.shape) do not broadcast")
+  }
+  let channelsLast = shape.count > 2 && (a.isChannelsLast || b.isChannelsLast)
+  if channelsLast {
+    a = a.padded(toRank: shape.count).channelsLast(context.pool)
+    b = b.padded(toRank: shape.count).channelsLast(context.pool)
+  } else {
+    a = a.plain(context.pool)
+    b = b.plain(context.pool)
+  }
+  guard let loop = BroadcastLoop(a.bytes.shape, b.bytes.shape) else {
+    throw ExecutionError(.failed, "shapes \(a.shape) and \(b.shape) broadcast over too many dimensions")
+  }
+  let stored = IntegerTensor.storedShape(shape, channelsLast: channelsLast)
+  let result = Tensor(of: UInt8.self, shape: stored, pool: context.pool) { out in
+    a.bytes.withElements(UInt8.self) { x in
+      b.bytes.withElements(UInt8.self) { y in body(loop, x.baseAddress!, y.baseAddress!, out.baseAddress!) }
+    }
+  }
+  return IntegerTensor(result, shape: shape, isChannelsLast: channelsLast)
+}
+
+extension IntegerTensor {
+  /// The same elements with leading dimensions of 1.
+  func padded(toRank rank: Int) -> IntegerTensor {
+    guard shape.count < rank else { return self }
+    let plain = plain(nil)
+    let padded = [Int](repeating: 1, count: rank - shape.count) + shape
+    return IntegerTensor(plain.bytes.reshaped(padded), shape: padded, isChannelsLast: false)
+  }
+}

@@ -1,0 +1,366 @@
+import FloatExecution
+import IntegerKernels
+import ONNXGraph
+import ONNXTensor
+import OperatorLibrary
+import QuantCore
+
+extension Lowering {
+  /// Integer weights in the kernels' form.
+  private struct Weights {
+    /// [outputs][depth]
+    var values: [Int8]
+    var zeros: [Int32]?
+    var scales: [Float]
+    var outputs: Int
+  }
+
+  /// A weighted operator in integers; nil, with the reason noted, where that is not possible.
+  func linear(_ node: Node, _ finish: LinearFinish, bias extra: Value? = nil) throws -> Int? {
+    guard let left = node.input(0), let right = node.input(1) else { return nil }
+    guard source(left) != nil else { return refuse(node, "its input is not quantized to 8 bits with one scale") }
+    switch node.opType {
+    case "Conv": return try convolution(node, left, right, finish, extra)
+    case "ConvTranspose": return refuse(node, "ConvTranspose has no integer form here")
+    case "Gemm": return try gemm(node, left, right, finish, extra)
+    default:
+      if let (tensor, _) = weight(right), tensor.rank == 2 { return try matMul(node, left, right, finish, extra) }
+      return extra == nil ? try activationProduct(node, left, right, finish) : nil
+    }
+  }
+
+  /// Add of a constant to a weighted operator's result: its bias.
+  func biasedProduct(_ node: Node, _ finish: LinearFinish = .dequantize) throws -> Int? {
+    guard node.inputs.count == 2, let left = node.input(0), let right = node.input(1) else { return nil }
+    for (product, other) in [(left, right), (right, left)] {
+      guard let producer = product.producer, ["Conv", "Gemm", "MatMul"].contains(producer.opType), isPrivate(product),
+        constant(other) != nil, producer.input(2) == nil
+      else { continue }
+      if let slot = try linear(producer, finish, bias: other) { return slot }
+    }
+    return nil
+  }
+
+  private func convolution(
+    _ node: Node, _ input: Value, _ weightValue: Value, _ finish: LinearFinish, _ extra: Value?
+  ) throws -> Int? {
+    guard let (tensor, quantization) = weight(weightValue) else { return refuse(node, "its weights are not quantized") }
+    guard tensor.rank >= 3, tensor.rank <= 5 else { return refuse(node, "it has \(tensor.rank - 2) spatial dimensions") }
+    let groups = node.int("group") ?? 1
+    let attributes = try WindowGeometry.Attributes(OperatorNode(node, opset: context.opsets[""] ?? 1))
+    let kernel = Array(tensor.shape[2...])
+    let (channels, overflow) = tensor.shape[1].multipliedReportingOverflow(by: groups)
+    guard groups > 0, !overflow, channels > 0, tensor.shape[0] > 0, tensor.shape[0] % groups == 0 else {
+      return refuse(node, "its weights do not fit its groups")
+    }
+    guard let weights = read(tensor, quantization, channelAxis: 0) else {
+      return refuse(node, "its weights are not 8-bit integers with scales along axis 0")
+    }
+    let spatial = kernel.count
+    func extents(_ list: [Int]?) -> [Int]? { (list?.count ?? spatial) == spatial ? leadingOnes(list ?? [Int](repeating: 1, count: spatial)) : nil }
+    guard let stride = extents(attributes.strides), let dilation = extents(attributes.dilations) else {
+      return refuse(node, "its attributes do not fit its weights")
+    }
+    let biasValue = node.input(2) ?? extra
+    if let extra, !fits(extra, channels: weights.outputs, trailing: spatial) { return nil }
+    guard
+      let (packed, end, inputs) = try pack(
+        node, input, weights, biasValue, finish,
+        { description in
+          description.channels = channels
+          description.groups = groups
+          description.kernel = leadingOnes(kernel)
+          description.stride = stride
+          description.dilation = dilation
+        })
+    else { return nil }
+    let outputs = weights.outputs
+    let depth = tensor.shape[1] * kernel.reduce(1, *)
+    return emit(node, .integer, inputs) { arguments, context in
+      let x = try integerInput(arguments, 0).channelsLast(context.pool)
+      guard x.shape.count == spatial + 2, x.shape[1] == channels else {
+        throw ExecutionError(.failed, "an input of shape \(x.shape) does not fit weights of shape \(tensor.shape)")
+      }
+      let laid = try WindowGeometry(attributes, input: Array(x.shape[2...]), kernel: kernel)
+      let geometry = ConvolutionGeometry(
+        batch: x.shape[0], input: leadingOnes(laid.input), begin: leadingOnes(laid.padBegin, 0),
+        end: leadingOnes(laid.padEnd, 0))
+      let shape = [x.shape[0], outputs] + laid.output
+      let rows = x.shape[0] * laid.output.reduce(1, *)
+      context.count(rows * outputs * depth)
+      let workspace = TensorStorage(byteCount: try packed.workspace(geometry), pool: context.pool)
+      return try context.accumulate(packed, end, rows: rows, outputs: outputs, shape: shape, isChannelsLast: true, arguments) { y in
+        try x.bytes.withElements(UInt8.self) {
+          try packed.run(geometry, $0.baseAddress!, into: y, workspace: workspace.base, pool: context.threads.handle)
+        }
+      }
+    }
+  }
+
+  private func gemm(
+    _ node: Node, _ input: Value, _ weightValue: Value, _ finish: LinearFinish, _ extra: Value?
+  ) throws -> Int? {
+    guard (node.int("transA") ?? 0) == 0, (node.float("alpha") ?? 1) == 1, (node.float("beta") ?? 1) == 1 else {
+      return refuse(node, "transA, alpha or beta is not the default")
+    }
+    guard let (tensor, quantization) = weight(weightValue), tensor.rank == 2 else {
+      return refuse(node, "its weights are not quantized")
+    }
+    let isTransposed = (node.int("transB") ?? 0) != 0
+    return try matrixProduct(node, input, tensor, quantization, isTransposed: isTransposed, finish, node.input(2) ?? extra)
+  }
+
+  private func matMul(
+    _ node: Node, _ input: Value, _ weightValue: Value, _ finish: LinearFinish, _ extra: Value?
+  ) throws -> Int? {
+    guard let (tensor, quantization) = weight(weightValue) else { return nil }
+    return try matrixProduct(node, input, tensor, quantization, isTransposed: false, finish, extra)
+  }
+
+  private func matrixProduct(
+    _ node: Node, _ input: Value, _ tensor: Tensor, _ quantization: LinearQuantization, isTransposed: Bool,
+    _ finish: LinearFinish, _ bias: Value?
+  ) throws -> Int? {
+    guard tensor.count > 0, let weights = read(tensor, quantization, channelAxis: isTransposed ? 0 : 1) else {
+      return refuse(node, "its weights are not 8-bit integers with scales along the columns")
+    }
+    let depth = tensor.shape[isTransposed ? 1 : 0]
+    if let bias, !fits(bias, channels: weights.outputs, trailing: 0) { return refuse(node, "its bias is no constant row") }
+    guard let (packed, end, inputs) = try pack(node, input, weights, bias, finish, { $0.channels = depth }) else { return nil }
+    let outputs = weights.outputs
+    return emit(node, .integer, inputs) { arguments, context in
+      let x = try integerInput(arguments, 0).plain(context.pool)
+      guard let last = x.shape.last, last == depth else {
+        throw ExecutionError(.failed, "an input of shape \(x.shape) does not fit weights of shape \(tensor.shape)")
+      }
+      let rows = x.shape.dropLast().reduce(1, *)
+      let shape = Array(x.shape.dropLast()) + [outputs]
+      context.count(rows * outputs * depth)
+      return try context.accumulate(packed, end, rows: rows, outputs: outputs, shape: shape, isChannelsLast: false, arguments) { y in
+        try x.bytes.withElements(UInt8.self) {
+          try packed.multiply(rows: rows, depth: depth, $0.baseAddress!, into: y, pool: context.threads.handle)
+        }
+      }
+    }
+  }
+
+  /// MatMul of two activations.
+  private func activationProduct(_ node: Node, _ left: Value, _ right: Value, _ finish: LinearFinish) throws -> Int? {
+    guard let a = try operand(left), let b = try operand(right) else {
+      return refuse(node, "its second input is not quantized to 8 bits with one scale")
+    }
+    guard let end = AccumulatorFinish(finish, options: options, input: a.parameters.scale, weights: [b.parameters.scale]) else {
+      return refuse(node, "a scale is not finite and positive")
+    }
+    var inputs: [Int?] = [a.slot, b.slot]
+    if case .add(let residual, _) = finish { inputs.append(residual.slot) }
+    return emit(node, .integer, inputs) { arguments, context in
+      let x = try integerInput(arguments, 0).plain(context.pool)
+      let y = try integerInput(arguments, 1).plain(context.pool)
+      let product = try BatchedProduct(x.shape, y.shape)
+      guard product.depth <= Int(Int32.max) / (255 * 255) else {
+        throw ExecutionError(.failed, "a sum of \(product.depth) products may exceed 32 bits")
+      }
+      context.count(product.batches.count * product.rows * product.columns * product.depth)
+      let count = product.rows * product.columns
+      let accumulators = TensorStorage(byteCount: product.batches.count * count * 4, pool: context.pool)
+      let sums = accumulators.base.bindMemory(to: Int32.self, capacity: product.batches.count * count)
+      try x.bytes.withElements(UInt8.self) { x in
+        try y.bytes.withElements(UInt8.self) { y in
+          for (index, batch) in product.batches.enumerated() {
+            try multiplyActivations(
+              rows: product.rows, columns: product.columns, depth: product.depth,
+              x.baseAddress! + batch.a * product.rows * product.depth, zero: a.parameters.zero,
+              y.baseAddress! + batch.b * product.depth * product.columns, zero: b.parameters.zero,
+              into: sums + index * count, pool: context.threads.handle)
+          }
+        }
+      }
+      return try end.apply(
+        sums, rows: 1, channels: product.batches.count * count, shape: product.shape, isChannelsLast: false,
+        residual: arguments.count > 2 ? arguments[2] : nil, context)
+    }
+  }
+
+  // MARK: Packing
+
+  private func pack(
+    _ node: Node, _ input: Value, _ weights: Weights, _ bias: Value?, _ finish: LinearFinish,
+    _ complete: (inout ConvolutionDescription) -> Void
+  ) throws -> (PackedConvolution, AccumulatorFinish, [Int?])? {
+    guard let x = try operand(input) else { return nil }
+    var weights = weights
+    var integers: [Int32]?
+    if let bias {
+      guard let read = readBias(node, bias, input: x.parameters.scale, &weights) else { return nil }
+      integers = read
+    }
+    guard let end = AccumulatorFinish(finish, options: options, input: x.parameters.scale, weights: weights.scales) else {
+      _ = refuse(node, "a scale is not finite and positive")
+      return nil
+    }
+    var description = ConvolutionDescription(
+      channels: 1, outputs: weights.outputs, inputZero: x.parameters.zero, weights: weights.values)
+    description.weightZeros = weights.zeros
+    description.bias = integers
+    description.requantization = end.fused
+    complete(&description)
+    let bounds = try description.bounds()
+    for output in 0..<weights.outputs
+    where bounds.least[output] < Int64(Int32.min) || bounds.greatest[output] > Int64(Int32.max) {
+      _ = refuse(
+        node,
+        "the accumulator of output \(output) may reach \(bounds.least[output]) ... \(bounds.greatest[output]), beyond 32 bits")
+      return nil
+    }
+    var inputs: [Int?] = [x.slot]
+    if case .add(let residual, _) = finish { inputs.append(residual.slot) }
+    return (try PackedConvolution(description), end, inputs)
+  }
+
+  /// The weights as int8 [outputs][depth]; nil where they are wider or their scales lie along another axis.
+  private func read(_ tensor: Tensor, _ quantization: LinearQuantization, channelAxis: Int) -> Weights? {
+    let outputs = tensor.shape[channelAxis]
+    if let axis = quantization.axis {
+      guard (axis < 0 ? axis + tensor.rank : axis) == channelAxis, quantization.scales.count == outputs else { return nil }
+    }
+    guard quantization.scales.allSatisfy({ $0.isFinite && $0 >= 0 }) else { return nil }
+    var values: [Int8]
+    var offset = 0
+    switch tensor.elementType {
+    case .int8: values = tensor.array(Int8.self)
+    case .uint8:
+      offset = 128
+      values = tensor.withElements(UInt8.self) { $0.map { Int8(bitPattern: $0 ^ 128) } }
+    case .int4, .uint4, .int2, .uint2: values = (tensor.integers ?? []).map { Int8(clamping: $0) }
+    default: return nil
+    }
+    if channelAxis == 1 {
+      let depth = tensor.shape[0]
+      var transposed = [Int8](repeating: 0, count: values.count)
+      for k in 0..<depth { for n in 0..<outputs { transposed[n * depth + k] = values[k * outputs + n] } }
+      values = transposed
+    }
+    func spread<T>(_ list: [T]) -> [T] { list.count == outputs ? list : [T](repeating: list[0], count: outputs) }
+    let zeros = spread(quantization.zeroPoints.map { Int32(clamping: $0 - offset) })
+    return Weights(
+      values: values, zeros: zeros.allSatisfy { $0 == 0 } ? nil : zeros, scales: spread(quantization.scales),
+      outputs: outputs)
+  }
+
+  /// True where a constant added to the product is one element for each channel, or one for all.
+  private func fits(_ bias: Value, channels: Int, trailing: Int) -> Bool {
+    guard let tensor = constant(bias) else { return false }
+    if tensor.count == 1 { return true }
+    guard tensor.count == channels else { return false }
+    if bias.uses.contains(where: { $0.index == 2 && ["Conv", "Gemm"].contains($0.node.opType) }) {
+      return tensor.shape.last == channels
+    }
+    let axis = tensor.rank - 1 - trailing
+    return axis >= 0 && tensor.shape[axis] == channels
+  }
+
+  /// The bias in accumulator units, half to even. A channel without weights is given a scale that holds its bias.
+  private func readBias(_ node: Node, _ value: Value, input: Float, _ weights: inout Weights) -> [Int32]? {
+    var exact: [Int]?
+    var exactScales: [Float] = []
+    if let (tensor, quantization) = weight(value), quantization.zeroPoints.allSatisfy({ $0 == 0 }) {
+      exact = tensor.integers
+      exactScales = quantization.scales
+    }
+    guard let reals = constant(value)?.floats, reals.count == 1 || reals.count == weights.outputs else {
+      _ = refuse(node, "its bias is not a constant")
+      return nil
+    }
+    let depth = weights.values.count / weights.outputs
+    var result: [Int32] = []
+    result.reserveCapacity(weights.outputs)
+    for n in 0..<weights.outputs {
+      let real = reals[reals.count > 1 ? n : 0]
+      if let exact, exact.count == reals.count,
+        exactScales[exactScales.count > 1 ? n : 0] == input * weights.scales[n], reals.count > 1 || weights.outputs == 1,
+        let integer = Int32(exactly: exact[n])
+      {
+        result.append(integer)
+        continue
+      }
+      var unit = Double(input) * Double(weights.scales[n])
+      if real == 0 {
+        result.append(0)
+        continue
+      }
+      var units = (Double(real) / unit).rounded(.toNearestOrEven)
+      if !(abs(units) < Double(Int32.max)) {
+        let zero = Int8(clamping: weights.zeros?[n] ?? 0)
+        guard weights.values[n * depth..<(n + 1) * depth].allSatisfy({ $0 == zero }), real.isFinite else {
+          _ = refuse(node, "the bias of output \(n) is beyond 32 bits of its accumulator's scale")
+          return nil
+        }
+        weights.scales[n] = Swift.abs(real) / (input * Float(1 << 23))
+        unit = Double(input) * Double(weights.scales[n])
+        units = (Double(real) / unit).rounded(.toNearestOrEven)
+        guard abs(units) < Double(Int32.max) else {
+          _ = refuse(node, "the bias of output \(n) has no accumulator scale")
+          return nil
+        }
+      }
+      result.append(Int32(units))
+    }
+    return result
+  }
+}
+
+/// MatMul's shapes: matrices, and which of each operand's matrices each output matrix takes.
+struct BatchedProduct {
+  let rows: Int
+  let columns: Int
+  let depth: Int
+  let shape: [Int]
+  let batches: [(a: Int, b: Int)]
+
+  init(_ a: [Int], _ b: [Int]) throws {
+    guard let depth = a.last, !b.isEmpty else { throw ExecutionError(.failed, "MatMul of a scalar") }
+    let left = a.count == 1 ? [1, depth] : a
+    let right = b.count == 1 ? [b[0], 1] : b
+    guard right[right.count - 2] == depth, let batch = BroadcastLoop.shape(left.dropLast(2), right.dropLast(2)) else {
+      throw ExecutionError(.failed, "matrices of shapes \(a) and \(b) do not multiply")
+    }
+    rows = left[left.count - 2]
+    columns = right[right.count - 1]
+    self.depth = depth
+    shape = batch + (a.count == 1 ? [] : [rows]) + (b.count == 1 ? [] : [columns])
+    func indices(_ own: [Int]) -> [Int] {
+      var indices = [0]
+      let padded = [Int](repeating: 1, count: batch.count - own.count) + own
+      for d in batch.indices {
+        indices = indices.flatMap { index in (0..<batch[d]).map { index * padded[d] + (padded[d] == 1 ? 0 : $0) } }
+      }
+      return indices
+    }
+    batches = zip(indices(left.dropLast(2)), indices(right.dropLast(2))).map { ($0, $1) }
+  }
+}
+
+extension StepContext {
+  func count(_ macs: Int) {
+    statistics.macs += macs
+    statistics.integerMacs += macs
+  }
+
+  /// Runs a packed operator into bytes, or into accumulators that `end` turns into the result.
+  func accumulate(
+    _ packed: PackedConvolution, _ end: AccumulatorFinish, rows: Int, outputs: Int, shape: [Int], isChannelsLast: Bool,
+    _ arguments: [PlanValue?], _ run: (UnsafeMutableRawPointer) throws -> Void
+  ) throws -> PlanValue {
+    if !packed.isWide {
+      let stored = IntegerTensor.storedShape(shape, channelsLast: isChannelsLast)
+      let bytes = try Tensor(of: UInt8.self, shape: stored, pool: pool) { try run(UnsafeMutableRawPointer($0.baseAddress!)) }
+      return .integer(IntegerTensor(bytes, shape: shape, isChannelsLast: isChannelsLast))
+    }
+    let accumulators = TensorStorage(byteCount: rows * outputs * 4, pool: pool)
+    try run(accumulators.base)
+    return try end.apply(
+      accumulators.base.bindMemory(to: Int32.self, capacity: rows * outputs), rows: rows, channels: outputs, shape: shape,
+      isChannelsLast: isChannelsLast, residual: arguments.count > 1 ? arguments[1] : nil, self)
+  }
+}

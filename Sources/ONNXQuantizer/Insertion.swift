@@ -1,0 +1,111 @@
+import ONNXFormat
+import ONNXGraph
+import ONNXTensor
+import QuantCalibration
+import QuantCore
+import QuantPasses
+
+/// How Q/DQ nodes are inserted.
+public struct InsertionSettings: Sendable {
+  /// The engine that the model is for: one of `Insertion.targets`.
+  public var target = "tensorrt"
+  /// `minmax`, `percentile[:P]`, `entropy`, `mse` or `auto`.
+  public var method = "minmax"
+  /// Takes the mean error of rounded weights out of the bias, from the recorded channel means.
+  public var correctsBias = true
+  /// Keeps tensors float whose range drowns their signal.
+  public var rescues = true
+  /// Leaves tensors without usable statistics in float instead of failing.
+  public var toleratesMissingData = false
+  /// Regular expressions on node names, operators (`op:Conv`) or tensors (`tensor:…`); an expression without a match is
+  /// an error.
+  public var include: [String] = []
+  public var exclude: [String] = []
+
+  public init() {}
+}
+
+/// Rewrites a model with explicit QuantizeLinear and DequantizeLinear nodes.
+public struct Insertion {
+  /// Names of the targets.
+  public static var targets: [String] { TargetPreset.all.map(\.name) }
+
+  public let settings: InsertionSettings
+
+  /// - Throws: `QuantizerError` of kind `usage` for an unknown target, method or malformed expression.
+  public init(_ settings: InsertionSettings = InsertionSettings()) throws(QuantizerError) {
+    self.settings = settings
+    do {
+      _ = try Self.options(settings)
+    } catch {
+      throw QuantizerError(.usage, "\(error)")
+    }
+  }
+
+  private static func options(_ settings: InsertionSettings) throws -> InsertionOptions {
+    var options = InsertionOptions(
+      target: try TargetPreset.named(settings.target), method: try RangeMethod(parsing: settings.method))
+    options.correctsBias = settings.correctsBias
+    options.rescues = settings.rescues
+    options.missingData = settings.toleratesMissingData ? .float : .error
+    options.include = try settings.include.map { try Selector($0) }
+    options.exclude = try settings.exclude.map { try Selector($0) }
+    return options
+  }
+
+  /// Inserts into a copy of the model in memory; `model` itself stays as it is on disk.
+  ///
+  /// - Parameter dump: called with a running number, the name of the pass and the graph as text after each pass that
+  ///   changed something, first with the graph as read.
+  /// - Throws: `QuantizerError` of kind `badInput` when the statistics are of another model or lack a tensor.
+  public func run(
+    _ path: String, statistics: CalibrationStatistics, dump: ((Int, String, String) throws -> Void)? = nil
+  ) throws(QuantizerError) -> InsertionResult {
+    try folding(path) {
+      // Passes edit in place, so the model is read anew.
+      let model = try ModelDecoder.load(path: path)
+      let hash = model.identity?.sha256 ?? ""
+      let stamp = ProvenanceStamp(model)
+      let file = statistics.file
+      guard file.modelSHA256 == hash || file.modelSHA256 == stamp?.modelHash else {
+        throw QuantizerError(
+          .badInput,
+          "\(statistics.path ?? "the statistics") are of another model (\(file.modelSHA256.prefix(12)), \(path) is "
+            + "\(hash.prefix(12))): run onnxq calibrate \(path) --data DIR again")
+      }
+      var number = 0
+      if let dump {
+        try dump(0, "input", TextPrinter.text(model))
+        number = 1
+      }
+      let pipeline = QuantizationPipeline(try Self.options(settings), statistics: file.statistics) { pass, model in
+        guard let dump else { return }
+        try dump(number, pass, TextPrinter.text(model))
+        number += 1
+      }
+      let report = try pipeline.run(on: model)
+      if report.isUnchanged {
+        return InsertionResult(report, model: try ModelDecoder.load(path: path), source: path)
+      }
+      ProvenanceStamp(
+        version: Quantizer.version, target: settings.target, options: settings.differences, modelHash: hash,
+        statisticsHash: file.statisticsSHA256
+      ).apply(to: model)
+      return InsertionResult(report, model: model, source: path)
+    }
+  }
+}
+
+extension InsertionSettings {
+  /// The settings that differ from the defaults, as flags.
+  var differences: [String] {
+    let standard = InsertionSettings()
+    var result: [String] = []
+    if method != standard.method { result.append("--method=\(method)") }
+    if !correctsBias { result.append("--bias-correction=none") }
+    if !rescues { result.append("--rescue=none") }
+    if toleratesMissingData { result.append("--missing-data=float") }
+    result += include.map { "--include=\($0)" } + exclude.map { "--exclude=\($0)" }
+    return result
+  }
+}
