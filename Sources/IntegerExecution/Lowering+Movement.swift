@@ -8,7 +8,7 @@ import OperatorLibrary
 extension Lowering {
   /// Operators whose output elements are elements of input 0 (Pad's constant apart), in any element type.
   private static let movements: Set<String> = [
-    "CenterCropPad", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Pad", "Reshape",
+    "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Pad", "Reshape",
     "ReverseSequence", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
   ]
 

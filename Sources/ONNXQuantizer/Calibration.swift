@@ -26,6 +26,8 @@ public struct CalibrationStatistics: Sendable {
   public var sha256: String { file.statisticsSHA256 }
   /// The data as its user typed it.
   public var dataPath: String { file.note.dataPath }
+  /// How pictures were preprocessed, in a form that `DataOptions.recordedPreprocessing` takes.
+  public var preprocessing: String { file.preprocessing }
 
   /// Writes the file aside and renames it.
   ///

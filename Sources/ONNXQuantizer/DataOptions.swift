@@ -16,7 +16,7 @@ public struct DataOptions: Sendable {
   /// Leaves out files that cannot be read instead of failing.
   public var skipsBad = false
   /// Preprocessing as a statistics file recorded it; used where neither a preset nor settings are given.
-  package var recorded: String?
+  public var recordedPreprocessing: String?
 
   public init(path: String) { self.path = path }
 
@@ -25,7 +25,7 @@ public struct DataOptions: Sendable {
 
   func preprocessing() throws -> Preprocessing? {
     if preset == nil, settings.isEmpty {
-      guard let recorded, !recorded.isEmpty else { return nil }
+      guard let recorded = recordedPreprocessing, !recorded.isEmpty else { return nil }
       return try Preprocessing(parsing: recorded)
     }
     var result = try preset.map { name throws(DataError) in try Preprocessing(preset: name) } ?? Preprocessing()

@@ -81,13 +81,14 @@ private struct Insertion {
     try quantizeBiases(biases)
     rewireOperands()
     removeUnread()
+    // Before the edits: they take the weights away whose shapes count.
+    gatherNodes()
     let isUnchanged = patch.isEmpty
     report.journal = try patch.apply()
     report.isUnchanged = isUnchanged
     for (tensor, rule, reason) in plan.floatTensors {
       report.decisions.append(Decision(tensor: tensor.name, rule: rule, reason: reason))
     }
-    gatherNodes()
     return report
   }
 

@@ -17,7 +17,9 @@ struct OnnxQ: ParsableCommand {
       Exit codes: 0 good, 1 ran and fell short, 2 usage, 3 bad input, 4 internal error.
       """,
     version: Version.text,
-    subcommands: [Test.self])
+    subcommands: [
+      Calibrate.self, InsertQDQCommand.self, Verify.self, Run.self, Test.self, Inspect.self,
+    ])
 
   static func main() {
     do {

@@ -5,6 +5,5 @@ extension OperatorCatalog {
     FlexAttention.self,
     LinearAttention.self,
     RotaryEmbedding.self,
-    TensorScatter.self,
   ]
 }

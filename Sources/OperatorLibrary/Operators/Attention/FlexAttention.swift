@@ -17,11 +17,12 @@ enum FlexAttention: Operator {
     }
     return .tensors { inputs, context in
       let q = try inputs[0]
-      let type = try precision ?? (q.elementType == .float64 ? .float64 : .float32)
+      let type = precision ?? (q.elementType == .float64 ? .float64 : .float32)
       _ = try type.computeType(what: "attribute 'softmax_precision'")
       let isDouble = type == .float64 || q.elementType == .float64
+      let arithmetic = try (isDouble ? ElementType.float64 : .float32).computeType()
       return try run(
-        try (isDouble ? ElementType.float64 : .float32).computeType(), inputs, scale, type, scoreGraph, probabilityGraph, context)
+        arithmetic, inputs, scale, type, scoreGraph, probabilityGraph, context)
     }
   }
 

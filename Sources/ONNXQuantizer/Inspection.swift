@@ -1,0 +1,143 @@
+import ONNXFormat
+import ONNXGraph
+import ONNXTensor
+import QuantCalibration
+import QuantCore
+import QuantPasses
+import QuantVerification
+
+/// What a model holds, in numbers.
+public struct ModelSummary: Sendable, Encodable {
+  public struct Port: Sendable, Encodable {
+    public var name: String
+    public var type: String
+    /// -1 is an unknown extent.
+    public var shape: [Int]?
+  }
+
+  public let schema = "onnxq.inspect/1"
+  public var file: String
+  public var irVersion: Int?
+  public var producer: String?
+  public var opsets: [String: Int]
+  public var inputs: [Port]
+  public var outputs: [Port]
+  public var nodes: Int
+  public var operators: [String: Int]
+  public var initializers: Int
+  public var parameters: Int
+  public var weightBytes: Int
+  public var functions: Int
+  public var quantized: Bool
+  /// The target that onnxq inserted for, if it did.
+  public var target: String?
+  /// Broken invariants of the graph.
+  public var faults: [String]
+
+  enum CodingKeys: String, CodingKey {
+    case schema, file, producer, opsets, inputs, outputs, nodes, operators, initializers, parameters, functions
+    case quantized, target, faults
+    case irVersion = "ir_version"
+    case weightBytes = "weight_bytes"
+  }
+}
+
+extension ModelFile {
+  public var summary: ModelSummary {
+    let graphs = model.graph.allGraphs
+    let nodes = graphs.flatMap(\.nodes)
+    let initializers = graphs.flatMap(\.initializers)
+    var opsets: [String: Int] = [:]
+    for entry in model.opsetImports { opsets[entry.domain ?? ""] = Int(clamping: entry.version ?? 0) }
+    func port(_ port: Port) -> ModelSummary.Port {
+      ModelSummary.Port(name: port.name, type: port.elementType, shape: port.shape)
+    }
+    var counts: [String: Int] = [:]
+    for node in nodes {
+      counts[node.canonicalDomain.isEmpty ? node.opType : "\(node.canonicalDomain).\(node.opType)", default: 0] += 1
+    }
+    var parameters = 0
+    var bytes = 0
+    for item in initializers {
+      let count = item.literal.elementCount ?? 0
+      parameters &+= count
+      bytes &+= item.literal.elementType?.byteCount(elements: count) ?? 0
+    }
+    return ModelSummary(
+      file: path, irVersion: model.irVersion.map { Int(clamping: $0) }, producer: model.producerName, opsets: opsets,
+      inputs: inputs.map(port), outputs: outputs.map(port), nodes: nodes.count, operators: counts,
+      initializers: initializers.count, parameters: parameters, weightBytes: bytes, functions: model.functions.count,
+      quantized: isQuantized, target: ProvenanceStamp(model)?.target,
+      faults: GraphVerifier.violations(in: model).map(\.description))
+  }
+
+  /// The model in ONNX's textual syntax.
+  public func text(full: Bool = false) -> String { TextPrinter.text(model, elementLimit: full ? nil : 16) }
+}
+
+/// What a statistics file holds.
+public struct StatisticsReport: Sendable, Encodable {
+  public struct TensorLine: Sendable, Encodable {
+    public var name: String
+    public var count: UInt64
+    public var minimum: Float
+    public var maximum: Float
+    public var zeros: UInt64
+    public var nonFinite: UInt64
+    public var shape: [Int]?
+
+    enum CodingKeys: String, CodingKey {
+      case name, count, zeros, shape
+      case minimum = "min"
+      case maximum = "max"
+      case nonFinite = "non_finite"
+    }
+  }
+
+  public let schema = "onnxq.inspect/1"
+  public var file: String
+  public var modelSHA256: String
+  public var statisticsSHA256: String
+  public var samples: Int
+  public var data: String
+  public var preprocessing: String
+  public var tensors: [TensorLine]
+
+  enum CodingKeys: String, CodingKey {
+    case schema, file, samples, data, preprocessing, tensors
+    case modelSHA256 = "model_sha256"
+    case statisticsSHA256 = "statistics_sha256"
+  }
+
+  public init(path: String) throws(QuantizerError) {
+    let statistics = try CalibrationStatistics(path: path)
+    file = path
+    modelSHA256 = statistics.file.modelSHA256
+    statisticsSHA256 = statistics.sha256
+    samples = statistics.samples
+    data = statistics.dataPath
+    preprocessing = statistics.preprocessing
+    tensors = statistics.file.statistics.tensors.sorted { $0.key < $1.key }.map { name, tensor in
+      TensorLine(
+        name: name, count: tensor.count, minimum: tensor.minimum, maximum: tensor.maximum, zeros: tensor.zeros,
+        nonFinite: tensor.nonFinite, shape: tensor.shape)
+    }
+  }
+
+  public var text: String {
+    var rows = [["tensor", "min", "max", "elements", "zeros", "not finite"]]
+    for tensor in tensors {
+      rows.append([
+        tensor.name, "\(tensor.minimum)", "\(tensor.maximum)", "\(tensor.count)", "\(tensor.zeros)",
+        "\(tensor.nonFinite)",
+      ])
+    }
+    return """
+      \(file): \(tensors.count) tensors, \(samples) samples of \(data)
+      model      \(modelSHA256)
+      statistics \(statisticsSHA256)
+
+      \(VerificationResult.table(rows).joined(separator: "\n"))
+      """
+  }
+}

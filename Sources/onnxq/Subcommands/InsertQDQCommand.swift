@@ -1,0 +1,174 @@
+import ArgumentParser
+import FoundationEssentials
+import ONNXQuantizer
+
+/// `onnxq insert-qdq`: a float model becomes one with explicit Q/DQ nodes.
+struct InsertQDQCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "insert-qdq",
+    abstract: "Writes the model with QuantizeLinear and DequantizeLinear nodes for a target (.qdq.onnx).",
+    discussion: """
+      Examples:
+        onnxq insert-qdq model.onnx
+        onnxq insert-qdq model.onnx --target onnxruntime --data calibration/ --explain
+
+      The statistics are those beside the model (model.calib), those of --calibration, or are collected from --data \
+      on the way. Q/DQ nodes that the model has already are kept and completed. The same input gives the same bytes.
+      """)
+
+  @OptionGroup var common: CommonOptions
+
+  @Argument(help: "The model; without it onnxq.yaml's, else the only .onnx here.")
+  var model: String?
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("The engine: \(Insertion.targets.joined(separator: ", ")). Default: tensorrt.", valueName: "name"))
+  var target: String?
+
+  @Option(help: ArgumentHelp("Statistics of the model.", valueName: "file"))
+  var calibration: String?
+
+  @Option(help: ArgumentHelp("Calibrate with this data first.", valueName: "path"))
+  var data: String?
+
+  @OptionGroup(title: "Preprocessing") var arguments: DataArguments
+
+  @Option(help: ArgumentHelp("How ranges are chosen: minmax, percentile[:99.99], entropy, mse, auto. Default: minmax.", valueName: "method"))
+  var method: String?
+
+  @Option(help: ArgumentHelp("Only what matches: a regular expression on node names, op:TYPE or tensor:NAME.", valueName: "selector"))
+  var include: [String] = []
+
+  @Option(help: ArgumentHelp("Not what matches.", valueName: "selector"))
+  var exclude: [String] = []
+
+  @Option(help: ArgumentHelp("Correct biases for the mean error of rounded weights.", valueName: "analytic|none"))
+  var biasCorrection: BiasCorrection = .analytic
+
+  @Option(help: ArgumentHelp("Keep tensors float whose range drowns their signal.", valueName: "auto|none"))
+  var rescue: Rescue = .auto
+
+  @Option(help: ArgumentHelp("A tensor without usable statistics is an error, or stays float.", valueName: "error|float"))
+  var missingData: MissingData = .error
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("Where the model goes; - is standard output.", valueName: "file"))
+  var output: String?
+
+  @Flag(help: "Say for every tensor and node what was decided and why.")
+  var explain = false
+
+  @Flag(help: "Decide and report, write nothing.")
+  var dryRun = false
+
+  @Flag(help: "Replace an existing file that onnxq did not write.")
+  var force = false
+
+  @Option(help: ArgumentHelp("Write the graph as text after each pass.", valueName: "folder"))
+  var dumpIr: String?
+
+  enum BiasCorrection: String, ExpressibleByArgument, CaseIterable { case analytic, none }
+  enum Rescue: String, ExpressibleByArgument, CaseIterable { case auto, none }
+  enum MissingData: String, ExpressibleByArgument, CaseIterable { case error, float }
+
+  func run() throws {
+    let configuration = try Configuration.load(common.config)
+    let path = try ModelLocator.locate(model, configuration)
+    let file = try ModelFile(path: path)
+    var settings = InsertionSettings()
+    settings.target = target ?? configuration.target ?? settings.target
+    settings.method = method ?? configuration.method ?? settings.method
+    settings.correctsBias = biasCorrection == .analytic
+    settings.rescues = rescue == .auto
+    settings.toleratesMissingData = missingData == .float
+    settings.include = include
+    settings.exclude = exclude
+    let insertion = try Insertion(settings)
+    let statistics = try statistics(of: file, configuration)
+    let result = try insertion.run(path, statistics: statistics, dump: dumpIr.map { folder in try dump(into: folder) })
+    let output = output ?? ModelLocator.sibling(of: path, ".qdq.onnx")
+    if !dryRun {
+      if output == "-" {
+        try Terminal.write(result.encoded())
+        return
+      }
+      try result.write(to: output, replacingForeign: force)
+    }
+    switch common.format {
+    case .json: try JSON.print(result)
+    case .text: Terminal.out(Self.text(result, output: dryRun ? nil : output, explain: explain))
+    }
+  }
+
+  private func statistics(of file: ModelFile, _ configuration: Configuration) throws -> CalibrationStatistics {
+    if let calibration {
+      if data != nil { throw QuantizerError(.usage, "--calibration and --data exclude each other") }
+      return try CalibrationStatistics(path: calibration)
+    }
+    if let data {
+      return try Calibrate.calibrate(
+        file, arguments, path: data, configuration: configuration, shard: nil, skipBad: false, common: common,
+        checkpoint: nil, resume: false
+      ).statistics
+    }
+    let sibling = ModelLocator.sibling(of: file.path, ".calib")
+    guard ModelLocator.exists(sibling) else {
+      throw QuantizerError(
+        .badInput,
+        "no statistics: \(sibling) does not exist; run 'onnxq calibrate \(file.path) --data DIR' first, or give --data DIR here")
+    }
+    return try CalibrationStatistics(path: sibling)
+  }
+
+  private func dump(into folder: String) throws -> (Int, String, String) throws -> Void {
+    do {
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    } catch {
+      throw QuantizerError(.badInput, "\(folder): cannot be made")
+    }
+    return { number, pass, text in
+      let path = "\(folder)/\(number < 10 ? "0" : "")\(number)-\(pass).onnxtxt"
+      do {
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+      } catch {
+        throw QuantizerError(.badInput, "\(path): cannot be written")
+      }
+    }
+  }
+
+  static func text(_ result: InsertionResult, output: String?, explain: Bool) -> String {
+    var lines: [String] = []
+    if explain {
+      for change in result.changes where !change.action.isEmpty {
+        lines.append("\(change.subject): \(change.action) [\(change.rule)] \(change.reason)")
+      }
+      for decision in result.decisions {
+        var what = "stays float"
+        if let scale = decision.scale, let type = decision.elementType {
+          let parameters =
+            scale.count == 1
+            ? "scale \(scale[0]) zero point \(decision.zeroPoint?.first ?? 0)" : "\(scale.count) scales on axis \(decision.axis ?? 0)"
+          what = "\(type) \(parameters)"
+          if let method = decision.method { what += " (\(method))" }
+        }
+        lines.append("tensor \(decision.tensor): \(what) [\(decision.rule)] \(decision.reason)")
+      }
+      for node in result.outcomes {
+        lines.append(
+          "node \(node.name) \(node.opType): \(node.quantized ? "quantized" : "float") [\(node.rule)] \(node.reason)")
+      }
+      lines.append("")
+    }
+    lines.append("target \(result.target)")
+    if result.unchanged {
+      lines.append("nothing to insert: the model is copied as it is")
+    } else {
+      lines.append(
+        "\(result.pairs) Q/DQ pairs; \(result.nodes.quantized) nodes quantized, \(result.nodes.float) stay float")
+    }
+    if let share = result.macs.share {
+      let tenths = Int((share * 1000).rounded())
+      lines.append("\(tenths / 10).\(tenths % 10) % of \(result.macs.total) MACs in quantized operators")
+    }
+    lines.append(output.map { "wrote \($0)" } ?? "nothing written (--dry-run)")
+    return lines.joined(separator: "\n")
+  }
+}
