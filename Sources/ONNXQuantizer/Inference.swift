@@ -40,16 +40,36 @@ public struct Inference {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         return try order.map { name in
           let path = folder + "/" + name.map { $0 == "/" || $0 == "\0" ? "_" : String($0) }.joined() + ".npy"
-          let tensor = try Self.stacked(values[name] ?? [], name: name)
-          guard let bytes = NpyWriter.encode(tensor) else {
-            throw QuantizerError(.badInput, "output '\(name)' is \(tensor.elementType.name), which .npy has no type for")
-          }
+          let bytes = try Self.encoded(values[name] ?? [], name: name)
           let file = try AtomicFile(replacing: path)
           try bytes.withUnsafeBytes { try file.write($0) }
           try file.commit()
           return path
         }
       }
+    }
+
+    /// Writes all tensors into `outputs.npz` in a folder, by name.
+    ///
+    /// - Returns: the path.
+    public func writeArchive(toFolder folder: String) throws(QuantizerError) -> String {
+      try folding(folder) {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let path = folder + "/outputs.npz"
+        let members = try order.map { name in (name: name + ".npy", bytes: try Self.encoded(values[name] ?? [], name: name)) }
+        let file = try AtomicFile(replacing: path)
+        for piece in ArchiveWriter.encode(members) { try piece.withUnsafeBytes { try file.write($0) } }
+        try file.commit()
+        return path
+      }
+    }
+
+    private static func encoded(_ tensors: [Tensor], name: String) throws -> [UInt8] {
+      let tensor = try stacked(tensors, name: name)
+      guard let bytes = NpyWriter.encode(tensor) else {
+        throw QuantizerError(.badInput, "output '\(name)' is \(tensor.elementType.name), which .npy has no type for")
+      }
+      return bytes
     }
 
     /// Type and shape of a tensor as text; "" for an unknown name.

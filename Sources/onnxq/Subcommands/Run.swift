@@ -31,6 +31,9 @@ struct Run: ParsableCommand {
   @Option(help: ArgumentHelp("Where the outputs go, one .npy each.", valueName: "folder"))
   var outputDir: String?
 
+  @Flag(help: "Write all outputs into one outputs.npz.")
+  var npz = false
+
   @Option(help: ArgumentHelp("The executor.", valueName: "float|integer"))
   var executor: Executor = .float
 
@@ -70,7 +73,14 @@ struct Run: ParsableCommand {
     } else {
       outputs = try inference.run(file, files: input)
     }
-    let paths = try outputDir.map { try outputs.write(toFolder: $0) }
+    if npz, outputDir == nil { throw QuantizerError(.usage, "--npz needs --output-dir") }
+    let paths = try outputDir.map { folder in
+      if npz {
+        let path = try outputs.writeArchive(toFolder: folder)
+        return outputs.names.map { _ in path }
+      }
+      return try outputs.write(toFolder: folder)
+    }
     let rows = outputs.names.enumerated().map { index, name in
       Document.Output(name: name, value: outputs.summary(of: name), path: paths?[index])
     }
