@@ -5,6 +5,7 @@ package protocol Pass {
   /// An imperative sentence in camel case; by default the name of the Swift type.
   static var name: String { get }
   /// Rewrites the model and says what was done and why.
+  @discardableResult
   func run(on model: Model) throws -> [JournalEntry]
 }
 

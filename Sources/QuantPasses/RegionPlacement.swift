@@ -5,8 +5,8 @@ import QuantCore
 /// Placement for targets whose integer kernels read and write integers: `betweenQuantized` and `everyTensor`.
 ///
 /// Nodes are gathered into units, each of which one integer kernel computes: an operator with the bias and the
-/// activations behind it. All units with a role start quantized; those whose conditions fail fall back to float until
-/// none does. The result does not depend on the order, for a fall only ever makes others fall.
+/// activations behind it. All units with a role start quantized; those whose conditions fail fall back to float, in the
+/// order of the graph, until none does.
 struct RegionPlacement {
   private enum Role { case weighted, product, arithmetic, movement }
 
@@ -194,7 +194,9 @@ struct RegionPlacement {
   private func writesIntegers(_ unit: Unit) -> Bool {
     switch unit.role {
     case .arithmetic, .movement: true
-    case .weighted, .product: target.integerOutput.contains(unit.nodes[0].opType)
+    case .weighted, .product:
+      target.placement == .everyTensor
+        ? unit.outputs.contains(where: isReadAsInteger) : target.integerOutput.contains(unit.nodes[0].opType)
     }
   }
 

@@ -22,7 +22,8 @@ package struct TargetPreset: Sendable {
   package var bias: BiasForm
   /// Conv, ConvTranspose, Gemm, MatMul as far as the target runs them in integers.
   package var weighted: Set<String>
-  /// Weighted operators whose integer kernel writes integers only.
+  /// Weighted operators whose integer kernel writes integers only (`betweenQuantized`); with `everyTensor` all write
+  /// integers where an integer kernel reads them.
   package var integerOutput: Set<String> = []
   /// Products of two activations are quantized.
   package var quantizesProducts: Bool
@@ -64,8 +65,7 @@ package struct TargetPreset: Sendable {
 
   package static let integer = TargetPreset(
     name: "integer", activations: .int8Asymmetric, placement: .everyTensor, bias: .int32,
-    weighted: ["Conv", "Gemm", "MatMul"], integerOutput: ["Conv", "Gemm", "MatMul"],
-    quantizesProducts: true,
+    weighted: ["Conv", "Gemm", "MatMul"], quantizesProducts: true,
     arithmetic: [
       "Add", "Sub", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid",
       "HardSwish", "Elu", "Selu", "Celu", "Softplus", "Softsign", "Erf", "Gelu", "Mish", "Swish", "Abs", "Neg",
