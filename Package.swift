@@ -99,7 +99,7 @@ let package = Package(
     tests("ONNXFormatTests", ["COnnx", "ONNXTensor", "ONNXGraph", "ONNXFormat"]),
     tests("QuantCoreTests", ["ONNXTensor", "ONNXGraph", "QuantCore"]),
     tests("OperatorLibraryTests", ["ONNXTensor", "ONNXGraph", "OperatorLibrary", "FloatExecution", "ONNXFormat"]),
-    tests("FloatExecutionTests", ["ONNXTensor", "ONNXGraph", "ONNXFormat", "OperatorLibrary", "FloatExecution"]),
+    tests("FloatExecutionTests", ["ONNXTensor", "ONNXGraph", "FloatKernels", "ONNXFormat", "FloatExecution"]),
     tests(
       "IntegerExecutionTests",
       ["ONNXTensor", "ONNXGraph", "ONNXFormat", "FloatKernels", "QuantCore", "OperatorLibrary", "FloatExecution", "IntegerExecution"]),
@@ -111,10 +111,10 @@ let package = Package(
       [
         "ONNXTensor", "ONNXGraph", "ONNXFormat", "QuantCore", "OperatorLibrary", "FloatExecution", "QuantCalibration",
       ]),
-    tests("QuantVerificationTests", ["ONNXTensor", "QuantVerification"]),
+    tests("QuantVerificationTests", ["ONNXTensor", "ONNXGraph", "QuantVerification"]),
     tests("ONNXQuantizerTests", ["ONNXQuantizer"]),
     tests("EndToEndTests", ["ONNXTensor", "ONNXGraph", "ONNXFormat", "QuantCore", "FloatExecution"]),
-    tests("RepositoryTests", []),
+    tests("RepositoryTests", ["OperatorLibrary", "QuantPasses"]),
   ],
   swiftLanguageModes: [.v6]
 )

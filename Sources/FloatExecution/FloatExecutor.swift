@@ -13,6 +13,8 @@ package final class FloatExecutor {
   package let model: Model
   private let context: PlanContext
   private let plan: ExecutionPlan
+  /// For runs in which the caller gives a value for an initializer: nothing is folded from the initializer's own.
+  private var openPlan: (context: PlanContext, plan: ExecutionPlan)?
   private let threads: ThreadPool
   private let pool = BufferPool()
 
@@ -36,9 +38,14 @@ package final class FloatExecutor {
       throw ExecutionError(
         .badInput, "the model has no input '\(name)'; its inputs are \(model.graph.requiredInputs.map(\.name))")
     }
+    let isOpen = model.graph.inputs.contains {
+      inputs[$0.value.name] != nil && model.graph.initializer(for: $0.value) != nil
+    }
     let ordered = try model.graph.inputs.map { port -> RuntimeValue? in
       guard let input = inputs[port.value.name] else {
-        if model.graph.initializer(for: port.value) != nil { return nil }
+        if let literal = model.graph.initializer(for: port.value) {
+          return isOpen ? .tensor(try literal.tensor()) : nil
+        }
         if case .optional = port.info.type?.kind { return .optional(nil) }
         throw ExecutionError(.badInput, "input '\(port.value.name)' is missing")
       }
@@ -46,11 +53,21 @@ package final class FloatExecutor {
       if case .optional = port.info.type?.kind, case .tensor = input { return .optional(input) }
       return input
     }
+    let (context, plan) = isOpen ? try makeOpenPlan() : (context, plan)
     let run = PlanRun(plan: plan, context: context, threads: threads, pool: pool, tap: tap)
     let results = try run.execute(inputs: ordered, parent: nil)
     var outputs: [String: RuntimeValue] = [:]
     for (port, result) in zip(model.graph.outputs, results) { outputs[port.value.name] = result }
     return outputs
+  }
+
+  private func makeOpenPlan() throws -> (PlanContext, ExecutionPlan) {
+    if let openPlan { return openPlan }
+    let context = PlanContext(
+      model: model, foldsConstants: context.foldsConstants, initializerInputsAreConstant: false)
+    let plan = try ExecutionPlan(graph: model.graph, context: context)
+    openPlan = (context, plan)
+    return (context, plan)
   }
 
   /// Runs the model on tensors and gives tensors back.

@@ -69,7 +69,7 @@ package struct MinifloatFormat: Sendable {
   /// The nearest code, half to even. Past the largest finite value: that value if `saturating`, else infinity or NaN.
   package func encode(_ value: Float, saturating: Bool = true) -> UInt8 {
     let nan: UInt8 = elementType == .float8E8M0 ? 0xFF : isUnsignedZero ? 0x80 : hasInfinity ? 0x7E | 1 : 0x7F
-    // Types without NaN take it as negative zero, as the OCP converters do.
+    // Types without NaN have negative zero in its place.
     if value.isNaN { return hasNaN ? nan : signBit }
     if elementType == .float8E8M0 { return encodePower(value) }
     let sign: UInt8 = value.sign == .minus ? signBit : 0

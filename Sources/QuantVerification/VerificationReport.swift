@@ -11,6 +11,12 @@ package struct VerificationReport: Sendable {
     package var name: String
     package var pair: Pair
     package var metrics: ErrorMetrics
+
+    package init(name: String, pair: Pair, metrics: ErrorMetrics) {
+      self.name = name
+      self.pair = pair
+      self.metrics = metrics
+    }
   }
 
   /// Percent of samples; nil where it was not measured.
@@ -18,6 +24,12 @@ package struct VerificationReport: Sendable {
     package var float: Double?
     package var fakeQuant: Double?
     package var integer: Double?
+
+    package init(float: Double? = nil, fakeQuant: Double? = nil, integer: Double? = nil) {
+      self.float = float
+      self.fakeQuant = fakeQuant
+      self.integer = integer
+    }
   }
 
   package struct Macs: Sendable {
@@ -57,6 +69,8 @@ package struct VerificationReport: Sendable {
   package var ties: Int?
   package var floatIslands: [FloatIsland] = []
   package var failures: [String] = []
+
+  package init() {}
 
   package var passed: Bool { failures.isEmpty }
 }

@@ -46,7 +46,7 @@ import Testing
       let elements = shape.reduce(1, *)
       if elements > 1 << 20 { return }
       switch elementType {
-      case .float: inputs[port.value.name] = Tensor(repeating: Float(0), shape: shape)
+      case .float32: inputs[port.value.name] = Tensor(repeating: Float(0), shape: shape)
       case .int8: inputs[port.value.name] = Tensor(repeating: Int8(0), shape: shape)
       default: return
       }

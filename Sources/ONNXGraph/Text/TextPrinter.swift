@@ -248,7 +248,8 @@ package struct TextPrinter {
 
   // MARK: Words
 
-  private static func reference(_ value: Value?) -> String { value.map { quotedIdentifier($0.name) } ?? "" }
+  /// Absent values have the empty name.
+  private static func reference(_ value: Value?) -> String { quotedIdentifier(value?.name ?? "") }
 
   private static func text<T: BinaryFloatingPoint & LosslessStringConvertible>(_ value: T) -> String {
     value.isNaN ? "nan" : value.isInfinite ? (value < 0 ? "-inf" : "inf") : String(value)

@@ -54,7 +54,10 @@ package struct Labels: Sendable {
       }
       return data.names.indices.map { inOrder[$0 * data.options.shardCount + data.options.shard] }
     }
-    let result = data.names.map { name in byName[name] ?? byName[name.split(separator: "/").last.map(String.init) ?? name] }
+    // A list may name files from another folder: then their last parts decide, where they are unique.
+    func last(_ name: String) -> String { name.split(separator: "/").last.map(String.init) ?? name }
+    let byLastPart = Dictionary(byName.map { (last($0.key), Optional($0.value)) }, uniquingKeysWith: { _, _ in nil })
+    let result = data.names.map { name in byName[name] ?? byName[last(name)] ?? (byLastPart[last(name)] ?? nil) }
     if result.allSatisfy({ $0 == nil }) {
       throw DataError(
         .mismatch, "has no label for any sample; the first sample is '\(data.names.first ?? "")'", at: path)

@@ -87,7 +87,7 @@ final class ArraySource: SampleSource {
     }
     self.bindings = bindings
     let isStack = bindings.contains { $0.form.isStack }
-    sampleNames = isStack ? (0..<count).map { "\(name)[\($0)]" } : [name]
+    sampleNames = isStack && count != 1 ? (0..<count).map { "\(name)[\($0)]" } : [name]
   }
 
   func load(_ index: Int) throws(DataError) -> [String: Tensor] {

@@ -192,9 +192,9 @@ struct StatisticsReader {
     let stored = try raw(length)
     let sign: UInt8 = stored[length - 1] & 0x80 == 0 ? 0 : 0xFF
     let all = [UInt8](repeating: 0, count: first) + stored + [UInt8](repeating: sign, count: size - first - length)
-    return (0..<ExactSums.limbCount).map { limb in
-      (0..<8).reduce(UInt64(0)) { $0 | UInt64(all[limb * 8 + $1]) << UInt64(8 * $1) }
-    }
+    var limbs = [UInt64](repeating: 0, count: ExactSums.limbCount)
+    for (index, byte) in all.enumerated() { limbs[index / 8] |= UInt64(byte) << UInt64(index % 8 * 8) }
+    return limbs
   }
 }
 

@@ -157,7 +157,7 @@ extension StatisticsFile {
 
   /// Writes aside and renames.
   package func write(to path: String) throws(DataError) {
-    do {
+    do throws(ModelFormatError) {
       let file = try AtomicFile(replacing: path)
       let bytes = encoded()
       var failure: ModelFormatError?

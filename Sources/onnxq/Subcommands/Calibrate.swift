@@ -108,7 +108,8 @@ struct Calibrate: ParsableCommand {
     calibration.threads = common.threads
     calibration.checkpoint = checkpoint
     calibration.resumes = resume
-    let line = ProgressLine("calibrate", quiet: common.quiet)
+    // The run calls back on its own thread only.
+    nonisolated(unsafe) let line = ProgressLine("calibrate", quiet: common.quiet)
     defer { line.finish() }
     return try calibration.run(file) { done, total in line.update(done, of: total) }
   }

@@ -54,9 +54,21 @@ package enum Scan: Operator {
     }
   }
 
+  /// State and, behind a batch and a time axis, what the body declares.
+  private static func batchedTypes(_ loop: ScanLoop, _ inputs: [InferredValue?]) -> [InferredValue?] {
+    let dims = ShapeInference.input(inputs, loop.stateCount)?.dimensions
+    return loop.body.outputs.enumerated().map { index, port in
+      let type = port.info.type?.tensorType
+      let element = type?.elementType.flatMap(ElementType.init)
+      if index < loop.stateCount { return inputs[index] ?? .tensor(element, dimensions: nil) }
+      let leading = dims.flatMap { $0.count >= 2 ? Array($0[..<2]) : nil } ?? [.unknown, .unknown]
+      return .tensor(element, dimensions: type?.shape.map { leading + $0 })
+    }
+  }
+
   package static func infer(_ node: OperatorNode, _ inputs: [InferredValue?]) throws -> [InferredValue?] {
-    guard node.opset >= 9 else { return [] }
     let loop = try ScanLoop(node)
+    guard node.opset >= 9 else { return batchedTypes(loop, Array(inputs.dropFirst())) }
     return loop.body.outputs.enumerated().map { index, port in
       guard let type = port.info.type?.tensorType else { return nil }
       let element = type.elementType.flatMap(ElementType.init)

@@ -9,7 +9,8 @@ package enum RegexFullMatch: Operator {
     guard let pattern = try node.string("pattern") else { throw OperatorError("attribute 'pattern' is missing") }
     let expression: Regex<AnyRegexOutput>
     do {
-      expression = try Regex(pattern).matchingSemantics(.unicodeScalar)
+      expression = try Regex(pattern).matchingSemantics(.unicodeScalar).wordBoundaryKind(.simple)
+        .asciiOnlyCharacterClasses()
     } catch {
       throw OperatorError("attribute 'pattern' is no regular expression: \(error)")
     }
