@@ -102,7 +102,7 @@ let package = Package(
     tests("FloatExecutionTests", ["ONNXTensor", "ONNXGraph", "FloatKernels", "ONNXFormat", "FloatExecution"]),
     tests(
       "IntegerExecutionTests",
-      ["ONNXTensor", "ONNXGraph", "ONNXFormat", "QuantCore", "OperatorLibrary", "FloatExecution", "IntegerExecution"]),
+      ["ONNXTensor", "ONNXGraph", "ONNXFormat", "FloatKernels", "QuantCore", "OperatorLibrary", "FloatExecution", "IntegerExecution"]),
     tests(
       "QuantPassesTests",
       ["ONNXTensor", "ONNXGraph", "ONNXFormat", "QuantCore", "OperatorLibrary", "FloatExecution", "QuantPasses"]),

@@ -37,9 +37,12 @@ import Testing
     var multipliers = (0..<outputs).map { _ in random.multiplier() }
     if kind == .dense { for i in multipliers.indices { multipliers[i].shift = Int32(random.int(42...50)) } }
     if kind == .largeMultipliers { for i in multipliers.indices { multipliers[i].shift = Int32(random.int(20...34)) } }
-    let patterns = multipliers.map { m in
+    let patterns = multipliers.map { m -> UInt32 in
+      if m.shift > 62 { return 0 }
       // The same multiplier as a binary32: sign 0, exponent of its top bit, 23 bits below it.
-      m.shift > 62 ? 0 : UInt32(127 + 30 - m.shift) << 23 | (UInt32(m.m0) >> 7 & 0x7F_FFFF)
+      let exponent = UInt32(157 - m.shift)
+      let fraction = UInt32(m.m0) >> 7 & 0x7F_FFFF
+      return exponent << 23 | fraction
     }
     var description = ConvolutionDescription(
       channels: cin * groups, outputs: outputs, inputZero: Int32(random.int(0...255)), weights: weights)
@@ -98,8 +101,11 @@ import Testing
     var d = ConvolutionDescription(channels: 3, outputs: 1, inputZero: 100, weights: [-128, 5, 127])
     d.bias = [-7]
     let (least, greatest) = try d.bounds()
-    #expect(least == [-128 * 155 + 5 * -100 + 127 * -100 - 7])
-    #expect(greatest == [-128 * -100 + 5 * 155 + 127 * 155 - 7])
+    // Inputs less the zero point lie in -100 ... 155.
+    let low: Int64 = -19840 - 500 - 12700 - 7
+    let high: Int64 = 12800 + 775 + 19685 - 7
+    #expect(least == [low])
+    #expect(greatest == [high])
     let packed = try PackedConvolution(d)
     var y = [Int32](repeating: 0, count: 2)
     try y.withUnsafeMutableBytes { y in
@@ -144,10 +150,12 @@ import Testing
       var expected = [Int32](repeating: 0, count: m * n)
       for i in 0..<m {
         for j in 0..<n {
-          expected[i * n + j] = Int32(
-            (0..<k).reduce(0) { sum, l in
-              sum + (Int(a[i * k + l]) - aZero) * (Int(b[isTransposed ? j * k + l : l * n + j]) - bZero)
-            })
+          var sum = 0
+          for l in 0..<k {
+            let right = isTransposed ? j * k + l : l * n + j
+            sum += (Int(a[i * k + l]) - aZero) * (Int(b[right]) - bZero)
+          }
+          expected[i * n + j] = Int32(sum)
         }
       }
       for isa in instructionSets {

@@ -8,9 +8,11 @@ import Testing
     var random = SeededGenerator(seed: 1)
     let edges: [Int32] = [0, 1, -1, 2, -2, 3, -3, .max, .min, .max - 1, .min + 1, 1 << 24, -(1 << 24), 255 * 128, -255 * 128]
     for shift in 0...80 {
-      for m0 in [Int32(1 << 30), 0x7FFF_FF80, (1 << 30) + (1 << 7), 3 << 29] {
+      let mantissas: [Int32] = [1 << 30, 0x7FFF_FF80, 1 << 30 | 1 << 7, 3 << 29]
+      for m0 in mantissas {
         let m = IntegerMultiplier(m0: m0, shift: Int32(shift))
-        for accumulator in edges + (0..<200).map({ _ in Int32.random(in: .min ... .max, using: &random) }) {
+        let others = (0..<200).map { _ in Int32.random(in: Int32.min...Int32.max, using: &random) }
+        for accumulator in edges + others {
           #expect(Int128(ck_int_multiply(accumulator, m)) == exact(Int(accumulator), m), "\(accumulator) · \(m0) · 2^-\(shift)")
         }
       }
@@ -29,8 +31,9 @@ import Testing
       let rows = random.int(1...5)
       let channels = random.int(1...40)
       let perChannel = random.oneIn(2)
-      let accumulators = (0..<rows * channels).map { _ in
-        random.oneIn(10) ? (random.oneIn(2) ? Int32.min : .max) : Int32.random(in: .min ... .max, using: &random) >> Int32(random.int(0...24))
+      let accumulators = (0..<rows * channels).map { _ -> Int32 in
+        if random.oneIn(10) { return random.oneIn(2) ? .min : .max }
+        return Int32.random(in: Int32.min...Int32.max, using: &random) >> Int32(random.int(0...24))
       }
       let multipliers = (0..<channels).map { _ in random.multiplier(signed: true) }
       let (type, output): (ck_int_type, IntegerOutput) =
@@ -70,8 +73,9 @@ import Testing
     for trial in 0..<3000 {
       let rows = random.int(1...3)
       let channels = random.int(1...20)
-      let accumulators = (0..<rows * channels).map { _ in
-        random.oneIn(10) ? (random.oneIn(2) ? Int32.min : .max) : Int32(random.int(-2_000_000...2_000_000))
+      let accumulators = (0..<rows * channels).map { _ -> Int32 in
+        if random.oneIn(10) { return random.oneIn(2) ? .min : .max }
+        return Int32(random.int(-2_000_000...2_000_000))
       }
       let multipliers = (0..<channels).map { _ in random.multiplier() }
       let residual = random.bytes(rows * channels)
@@ -85,8 +89,8 @@ import Testing
         let expected = accumulators.indices.map { i -> UInt8 in
           let m = multipliers[i % channels]
           // Shifts beyond 62 give 0; a common shift of at most 62 keeps both terms below 2^124.
-          let a = m.shift > 62 ? 0 : Int128(accumulators[i]) * Int128(m.m0) << Int128(62 - m.shift)
-          let b = mr.shift > 62 ? 0 : Int128(Int32(residual[i]) - zero) * Int128(mr.m0) << Int128(62 - mr.shift)
+          let a = term(Int(accumulators[i]), m)
+          let b = term(Int(residual[i]) - Int(zero), mr)
           return UInt8(clamp(roundHalfToEven(a + b, 62), output))
         }
         #expect(y == expected, "trial \(trial), instruction set \(isa)")

@@ -9,7 +9,8 @@ extension SeededGenerator {
 
   /// A multiplier from 2^-40 to 2^4, now and then a power of two (ties) or beyond the shifts that matter.
   mutating func multiplier(signed: Bool = false) -> IntegerMultiplier {
-    var m0 = Int32(1 << 30) + Int32(int(0...0x7F_FFFF)) << 7
+    var m0: Int32 = 1 << 30
+    m0 += Int32(int(0...0x7F_FFFF)) << 7
     if oneIn(5) { m0 = 1 << 30 }
     if oneIn(9) { m0 = 0x7FFF_FF80 }
     if signed, oneIn(3) { m0 = -m0 }
@@ -49,4 +50,11 @@ func exact(_ accumulator: Int, _ m: IntegerMultiplier) -> Int128 {
 
 func clamp(_ value: Int128, _ output: IntegerOutput) -> Int {
   Int(min(max(value + Int128(output.zero), Int128(output.lo)), Int128(output.hi)))
+}
+
+/// value · m in units of 2^-62; a shift beyond 62 gives 0.
+func term(_ value: Int, _ m: IntegerMultiplier) -> Int128 {
+  if m.shift > 62 { return 0 }
+  let product = Int128(value) * Int128(m.m0)
+  return product << Int128(62 - m.shift)
 }
