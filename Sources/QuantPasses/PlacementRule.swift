@@ -50,21 +50,21 @@ package struct PlacementRule: Sendable, Hashable {
     "TRT-P12", "Weighted operators too small for int8 tensor cores stay float.")
 
   package static let fusedInputs = PlacementRule(
-    "ORT-P01", "All inputs of weighted operators are quantized.")
+    "REG-P01", "All inputs of weighted operators are quantized.")
   package static let fusedOutputs = PlacementRule(
-    "ORT-P02", "The output of an operator with an integer kernel is quantized; a product's only where its reader is.")
+    "REG-P02", "The output of an operator with an integer kernel is quantized; a product's only where its reader is.")
   package static let absorbed = PlacementRule(
-    "ORT-P03", "Relu and Clip are absorbed by the Q after them: its range lies within theirs, before them there is none.")
+    "REG-P03", "Relu and Clip are absorbed by the Q after them: its range lies within theirs, before them there is none.")
   package static let between = PlacementRule(
-    "ORT-P04", "Operators without weights are quantized between quantized ones only: float in or float out would cost more.")
+    "REG-P04", "Operators without weights are quantized between quantized ones only: float in or float out would cost more.")
   package static let integerBias = PlacementRule(
-    "ORT-P05", "The bias is int32 with the scale of the input times that of the weight, in float32; it cannot overflow.")
-  package static let fixedRange = PlacementRule("ORT-P06", "The range of Softmax is 0 to 1, whatever was measured.")
+    "REG-P05", "The bias is int32 with the scale of the input times that of the weight, in float32; it cannot overflow.")
+  package static let fixedRange = PlacementRule("REG-P06", "The range of Softmax is 0 to 1, whatever was measured.")
   package static let matMulBias = PlacementRule(
-    "ORT-P07", "The constant added to a MatMul is its bias: no Q/DQ between the two.")
+    "REG-P07", "The constant added to a MatMul is its bias: no Q/DQ between the two.")
 
   package static let everyTensor = PlacementRule(
-    "INT-P01", "Every tensor that an operator with an integer kernel reads or writes is quantized.")
+    "INT-P01", "Every tensor between operators with integer kernels is quantized, inputs and outputs of the graph too.")
   package static let reachable = PlacementRule(
     "INT-P02", "Operators that no quantized tensor connects to a weighted one stay float.")
 

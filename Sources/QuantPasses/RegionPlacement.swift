@@ -178,18 +178,14 @@ struct RegionPlacement {
       if let problem = try obstacle(of: tensor) { return problem }
       if view.isConstant(tensor) { continue }
       hasActivation = true
-      if target.placement == .betweenQuantized, unit.role == .arithmetic || unit.role == .movement,
-        !comesAsInteger(tensor)
-      {
+      if unit.role == .arithmetic || unit.role == .movement, !comesAsInteger(tensor) {
         return (.between, "its operand '\(tensor.name)' is computed in float")
       }
     }
     guard hasActivation else { return (.noRole, "all its operands are constants") }
     guard writesIntegers(unit) else { return nil }
     for output in unit.outputs { if let problem = try obstacle(of: output) { return problem } }
-    if target.placement == .betweenQuantized, unit.role == .arithmetic || unit.role == .movement,
-      !unit.outputs.contains(where: isReadAsInteger)
-    {
+    if unit.role == .arithmetic || unit.role == .movement, !unit.outputs.contains(where: isReadAsInteger) {
       return (.between, "no quantized operator reads its result")
     }
     return nil
@@ -214,7 +210,7 @@ struct RegionPlacement {
   }
 
   private func isReadAsInteger(_ tensor: Value) -> Bool {
-    if view.leavesAsInteger(tensor) { return true }
+    if view.leavesAsInteger(tensor) || (target.placement == .everyTensor && view.outputs.contains(tensor)) { return true }
     return (view.uses[tensor] ?? []).contains { use in
       guard let index = unitOf[use.node], isActive[index] else { return false }
       return units[index].inputs.contains(Edge(node: use.node, index: use.index))

@@ -64,13 +64,13 @@ package struct TargetPreset: Sendable {
 
   package static let integer = TargetPreset(
     name: "integer", activations: .int8Asymmetric, placement: .everyTensor, bias: .int32,
-    weighted: ["Conv", "ConvTranspose", "Gemm", "MatMul"], integerOutput: ["Conv", "ConvTranspose", "Gemm", "MatMul"],
+    weighted: ["Conv", "Gemm", "MatMul"], integerOutput: ["Conv", "Gemm", "MatMul"],
     quantizesProducts: true,
     arithmetic: [
       "Add", "Sub", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid",
       "HardSwish", "Elu", "Selu", "Celu", "Softplus", "Softsign", "Erf", "Gelu", "Mish", "Swish", "Abs", "Neg",
     ],
-    movement: movements, absorbed: ["Relu", "Clip"], fusesMatMulBias: false)
+    movement: movements.union(["GlobalMaxPool"]), absorbed: ["Relu", "Clip"], fusesMatMulBias: true)
 
   /// The presets by name.
   package static let all: [TargetPreset] = [tensorRT, onnxRuntime, integer]

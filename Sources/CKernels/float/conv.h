@@ -111,24 +111,23 @@ static void conv_set_taps(conv_strips *s) {
                 (p->axis[0].quotient[z] * s->rows + p->axis[1].quotient[y]) * s->columns + p->axis[2].quotient[x];
 }
 
-// to[i] = x[first + i * stride] for the n positions i, padding outside of 0 ..< in.
+// to[i] = x[first + i * stride] for the n positions i, padding outside of 0 ..< in. May write LANES floats more.
 INLINE void copy_row(const float *x, ptrdiff_t in, ptrdiff_t first, ptrdiff_t stride, ptrdiff_t n, float padding,
                      float *to) {
-  ptrdiff_t begin = first >= 0 ? 0 : smaller(n, divide_up(-first, stride));
-  ptrdiff_t end = first >= in ? 0 : smaller(n, divide_up(in - first, stride));
-  end = larger(begin, end);
-  for (ptrdiff_t i = 0; i < begin; i++) to[i] = padding;
-  const float *from = x + first;
   if (stride == 1) {
-    ptrdiff_t i = begin;
-    for (; i + LANES <= end; i += LANES) store(to + i, load(from + i));
-    for (; i < end; i++) to[i] = from[i];
+    for (ptrdiff_t i = 0; i < n; i += LANES)
+      store(to + i, load_lanes(x + first + i, -(first + i), in - (first + i), padding));
   } else if (stride == 2) {
-    for (ptrdiff_t i = begin; i < end; i++) to[i] = from[2 * i];
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+      const ptrdiff_t low = first + 2 * i, high = low + LANES;
+      store(to + i, even(load_lanes(x + low, -low, in - low, padding), load_lanes(x + high, -high, in - high, padding)));
+    }
   } else {
-    for (ptrdiff_t i = begin; i < end; i++) to[i] = from[i * stride];
+    for (ptrdiff_t i = 0; i < n; i++) {
+      ptrdiff_t at = first + i * stride;
+      to[i] = at >= 0 && at < in ? x[at] : padding;
+    }
   }
-  for (ptrdiff_t i = end; i < n; i++) to[i] = padding;
 }
 
 // Sizes of the strips for output planes z0 ..< z1 and rows y0 ..< y1; returns the floats that they take.

@@ -6,6 +6,8 @@
 
 #if defined(__x86_64__)
 
+#include <immintrin.h>
+
 #define LANES 8
 #define TILE_ROWS 6
 #define TILE_VECTORS 2

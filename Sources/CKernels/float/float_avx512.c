@@ -6,6 +6,8 @@
 
 #if defined(__x86_64__)
 
+#include <immintrin.h>
+
 #define LANES 16
 #define TILE_ROWS 12
 #define TILE_VECTORS 2

@@ -157,7 +157,8 @@ static void finish_planes(void *context, ptrdiff_t begin, ptrdiff_t end) {
   for (ptrdiff_t plane = begin; plane < end; plane++) {
     float *y = c->y + plane * pixels;
     finish_row(y, pixels, &finish, e->bias_row ? e->bias_row[plane % s->out_channels] : -0.0f,
-               e->residual ? e->residual + plane * pixels : NULL, e, y);
+               e->residual ? e->residual + plane * pixels : NULL, y);
+    if (needs_pass(e)) unary_range(e->op, e->a, e->b, pixels, y, y);
   }
 }
 

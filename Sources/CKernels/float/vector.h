@@ -22,16 +22,74 @@ INLINE vi bits(vf x) { return __builtin_bit_cast(vi, x); }
 INLINE vf from_bits(vi x) { return __builtin_bit_cast(vf, x); }
 INLINE vf select_(vi condition, vf a, vf b) { return condition ? a : b; }
 
-// The first n of LANES floats; the others are `rest`.
-INLINE vf load_part(const float *p, ptrdiff_t n, float rest) {
-  float t[LANES];
-  for (ptrdiff_t i = 0; i < LANES; i++) t[i] = i < n ? p[i] : rest;
-  return load(t);
+// A set of lanes begin ..< end, for loads that read nothing else.
+#if LANES == 16
+typedef __mmask16 lane_set;
+#elif LANES == 8
+typedef vi lane_set;
+#else
+typedef struct {
+  ptrdiff_t begin, end;
+} lane_set;
+#endif
+
+INLINE lane_set lanes_between(ptrdiff_t begin, ptrdiff_t end) {
+  begin = begin < 0 ? 0 : begin > LANES ? LANES : begin;
+  end = end < begin ? begin : end > LANES ? LANES : end;
+#if LANES == 16
+  return (__mmask16)((1u << end) - (1u << begin));
+#elif LANES == 8
+  const vi lane = {0, 1, 2, 3, 4, 5, 6, 7};
+  return (lane >= (int32_t)begin) & (lane < (int32_t)end);
+#else
+  return (lane_set){begin, end};
+#endif
 }
+
+// The lanes of the set from p, `rest` in the others.
+INLINE vf load_set(const float *p, lane_set set, vf rest) {
+#if LANES == 16
+  return _mm512_mask_loadu_ps(rest, set, p);
+#elif LANES == 8
+  return set ? (vf)_mm256_maskload_ps(p, (__m256i)set) : rest;
+#else
+  float t[LANES];
+  store(t, rest);
+  for (ptrdiff_t i = set.begin; i < set.end; i++) t[i] = p[i];
+  return load(t);
+#endif
+}
+
+// Lanes begin ..< end of memory at p, the others `rest`.
+INLINE vf load_lanes(const float *p, ptrdiff_t begin, ptrdiff_t end, float rest) {
+  return load_set(p, lanes_between(begin, end), splat(rest));
+}
+
+// The first n of LANES floats; the others are `rest`.
+INLINE vf load_part(const float *p, ptrdiff_t n, float rest) { return load_lanes(p, 0, n, rest); }
+
 INLINE void store_part(float *p, vf v, ptrdiff_t n) {
+#if LANES == 16
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+#elif LANES == 8
+  const vi lane = {0, 1, 2, 3, 4, 5, 6, 7};
+  _mm256_maskstore_ps(p, (__m256i)(lane < (int32_t)n), v);
+#else
   float t[LANES];
   store(t, v);
   for (ptrdiff_t i = 0; i < n; i++) p[i] = t[i];
+#endif
+}
+
+// The even elements of two vectors.
+INLINE vf even(vf a, vf b) {
+#if LANES == 16
+  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+#elif LANES == 8
+  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+#else
+  return __builtin_shufflevector(a, b, 0, 2, 4, 6);
+#endif
 }
 
 // lo > x ? lo : x, NaN staying NaN.

@@ -110,8 +110,10 @@ enum AttentionCore {
     }
   }
 
-  /// Softmax of rows of `count`, in place; a row of -inf gives zeros. `type` is what each step is rounded to.
-  static func softmax<T: ComputeReal>(_ x: inout [T], count: Int, rounding type: ElementType) {
+  /// Softmax of rows of `count`, in place; a row of -inf gives `maskedRow`. `type` is what each step is rounded to.
+  static func softmax<T: ComputeReal>(
+    _ x: inout [T], count: Int, rounding type: ElementType, maskedRow: T = 0
+  ) {
     guard count > 0 else { return }
     let isNarrow = type == .float16 || type == .bfloat16
     for row in 0..<x.count / count {
@@ -119,14 +121,15 @@ enum AttentionCore {
       var best = -T.infinity
       for index in range { best = x[index] > best || x[index].isNaN ? x[index] : best }
       if best == -.infinity {
-        for index in range { x[index] = 0 }
+        for index in range { x[index] = maskedRow }
         continue
       }
       var sum: T = 0
       for index in range {
         let power = T.exp(isNarrow ? rounded(x[index] - best, type) : x[index] - best)
         x[index] = isNarrow ? rounded(power, type) : power
-        sum += x[index]
+        // numpy, and so the node suite, adds bfloat16 in bfloat16 but float16 in float32.
+        sum = type == .bfloat16 ? rounded(sum + x[index], type) : sum + x[index]
       }
       if isNarrow { sum = rounded(sum, type) }
       for index in range { x[index] = isNarrow ? rounded(x[index] / sum, type) : x[index] / sum }

@@ -7,5 +7,6 @@ extension OperatorCatalog {
     Scatter.self,
     ScatterElements.self,
     ScatterND.self,
+    TensorScatter.self,
   ]
 }

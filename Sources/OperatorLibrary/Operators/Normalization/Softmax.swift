@@ -55,7 +55,12 @@ enum SoftmaxFamily {
   private static func run<T: ComputeReal>(_ type: T.Type, _ x: Tensor, _ split: AxisSplit, _ form: Form) throws -> Tensor
   {
     var y = try x.reals(T.self)
-    apply(&y, split, form)
+    let isNarrow = x.elementType == .float16 || x.elementType == .bfloat16
+    if isNarrow && form == .probabilities && split.inner == 1 {
+      AttentionCore.softmax(&y, count: split.count, rounding: x.elementType, maskedRow: .nan)
+    } else {
+      apply(&y, split, form)
+    }
     return try Tensor(reals: y, as: x.elementType, shape: x.shape)
   }
 

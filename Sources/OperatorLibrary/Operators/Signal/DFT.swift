@@ -39,15 +39,14 @@ enum DFT: Operator {
     shape[x.rank - 1] = isReal ? 1 : 2
     try CheckedSize.check(shape, of: .float64)
     try CheckedSize.check([count, 2], of: .float64)
-    let values = try x.reals(Double.self)
+    let values = try x.reals(T.self)
     let outer = extent(x.shape[..<axis])
     let inner = extent(x.shape[(axis + 1)..<(x.rank - 1)])
-    let transform = FourierTransform(count: count, isInverse: isInverse)
+    let transform = FourierTransform<T>(count: count, isInverse: isInverse)
     let produced = shape[axis]
     let outParts = shape[x.rank - 1]
     var y = [T](repeating: 0, count: extent(shape))
-    var real = [Double](repeating: 0, count: count)
-    var imaginary = real
+    var signal = [FourierTransform<T>.Complex](repeating: .init(re: 0, im: 0), count: count)
     for o in 0..<outer {
       for i in 0..<inner {
         for k in 0..<count {
@@ -55,18 +54,18 @@ enum DFT: Operator {
           let isMirrored = isReal && k > count / 2
           let source = isMirrored ? count - k : k
           let base = ((o * given + source) * inner + i) * parts
-          real[k] = source < given ? values[base] : 0
-          imaginary[k] = source < given && parts == 2 ? (isMirrored ? -values[base + 1] : values[base + 1]) : 0
+          signal[k].re = source < given ? values[base] : 0
+          signal[k].im = source < given && parts == 2 ? (isMirrored ? -values[base + 1] : values[base + 1]) : 0
         }
         if isReal {
-          imaginary[0] = 0
-          if count % 2 == 0 { imaginary[count / 2] = 0 }
+          signal[0].im = 0
+          if count % 2 == 0 { signal[count / 2].im = 0 }
         }
-        let result = transform(real, imaginary)
+        let result = transform(signal)
         for k in 0..<produced {
           let target = ((o * produced + k) * inner + i) * outParts
-          y[target] = T(result.real[k])
-          if outParts == 2 { y[target + 1] = T(result.imaginary[k]) }
+          y[target] = result[k].re
+          if outParts == 2 { y[target + 1] = result[k].im }
         }
       }
     }

@@ -26,24 +26,27 @@ enum STFT: Operator {
     guard step >= 1, count >= 1, count <= samples else {
       throw OperatorError("frames of \(count) in steps of \(step) over a signal of \(samples)")
     }
-    let weights = try window.map { try $0.reals(Double.self) } ?? Array(repeating: 1, count: count)
+    let weights = try window.map { try $0.reals(T.self) } ?? Array(repeating: 1, count: count)
     guard weights.count == count else { throw OperatorError("a window of \(weights.count) for frames of \(count)") }
     if isOneSided && parts == 2 { throw OperatorError("a one-sided transform of a complex signal") }
     let frames = 1 + (samples - count) / step
     let bins = isOneSided ? count / 2 + 1 : count
     let shape = [x.shape[0], frames, bins, 2]
     try CheckedSize.check(shape, of: .float64)
-    let values = try x.reals(Double.self)
-    let transform = FourierTransform(count: count, isInverse: false)
+    let values = try x.reals(T.self)
+    let transform = FourierTransform<T>(count: count, isInverse: false)
     var y: [T] = []
     y.reserveCapacity(extent(shape))
     for batch in 0..<x.shape[0] {
       for frame in 0..<frames {
         let start = batch * samples + frame * step
-        let real = (0..<count).map { values[(start + $0) * parts] * weights[$0] }
-        let imaginary = (0..<count).map { parts == 2 ? values[(start + $0) * 2 + 1] * weights[$0] : 0 }
-        let result = transform(real, imaginary)
-        for bin in 0..<bins { y += [T(result.real[bin]), T(result.imaginary[bin])] }
+        let signal = (0..<count).map { index -> FourierTransform<T>.Complex in
+          let source = (start + index) * parts
+          return .init(
+            re: values[source] * weights[index], im: parts == 2 ? values[source + 1] * weights[index] : 0)
+        }
+        let result = transform(signal)
+        for bin in 0..<bins { y += [result[bin].re, result[bin].im] }
       }
     }
     return try Tensor(reals: y, as: x.elementType, shape: shape)
