@@ -18,7 +18,9 @@ enum Digits {
     return try calibration.run(ModelFile(path: path)).statistics
   }
 
-  static func insert(_ target: String, _ statistics: CalibrationStatistics, into path: String = path) throws -> InsertionResult {
+  static func insert(_ target: String, _ statistics: CalibrationStatistics, into path: String = path) throws
+    -> InsertionResult
+  {
     var settings = InsertionSettings()
     settings.target = target
     return try Insertion(settings).run(path, statistics: statistics)

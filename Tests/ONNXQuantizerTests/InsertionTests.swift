@@ -17,7 +17,9 @@ import Testing
     #expect(result.pairs > 0 && result.nodes.quantized > 0)
     #expect((result.macs.share ?? 0) > 0.5)
     #expect(!result.decisions.isEmpty && !result.outcomes.isEmpty)
-    for decision in result.decisions { #expect(!decision.rule.isEmpty && !decision.reason.isEmpty, "\(decision.tensor)") }
+    for decision in result.decisions {
+      #expect(!decision.rule.isEmpty && !decision.reason.isEmpty, "\(decision.tensor)")
+    }
     for node in result.outcomes { #expect(!node.rule.isEmpty && !node.reason.isEmpty, "\(node.name)") }
     for decision in result.decisions {
       guard let scales = decision.scale else { continue }

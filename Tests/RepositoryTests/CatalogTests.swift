@@ -40,7 +40,8 @@ import Testing
     let catalogue = Checkout.text("Sources/OperatorLibrary/OperatorCatalog.swift")
     for table in Self.tables { #expect(catalogue.contains("\n    \(table.name),"), "\(table.path)") }
     let families = Set(
-      Checkout.files(in: Self.folder, ending: ".swift").map { $0.dropFirst(Self.folder.count + 1).prefix { $0 != "/" } })
+      Checkout.files(in: Self.folder, ending: ".swift").map { $0.dropFirst(Self.folder.count + 1).prefix { $0 != "/" } }
+    )
     #expect(families.count == Self.tables.count)
   }
 

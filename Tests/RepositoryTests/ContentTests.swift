@@ -30,7 +30,9 @@ import Testing
     for path in ["Package.swift", "docs/examples/swift/Package.swift"] {
       let manifest = Checkout.text(path)
       #expect(!manifest.isEmpty, "\(path)")
-      for word in ["unsafeFlags", "-Ounchecked", "-enforce-exclusivity"] { #expect(!manifest.contains(word), "\(path)") }
+      for word in ["unsafeFlags", "-Ounchecked", "-enforce-exclusivity"] {
+        #expect(!manifest.contains(word), "\(path)")
+      }
     }
   }
 
@@ -46,7 +48,9 @@ import Testing
   }
 
   @Test func theCommandLineUsesNothingButTheProduct() {
-    let allowed: Set<Substring> = ["ONNXQuantizer", "ArgumentParser", "Yams", "FoundationEssentials", "Foundation", "Glibc"]
+    let allowed: Set<Substring> = [
+      "ONNXQuantizer", "ArgumentParser", "Yams", "FoundationEssentials", "Foundation", "Glibc",
+    ]
     for path in Checkout.files(in: "Sources/onnxq", ending: ".swift") {
       for line in Checkout.lines(path) where line.hasPrefix("import ") {
         #expect(allowed.contains(line.dropFirst(7)), "\(path): \(line)")

@@ -27,7 +27,8 @@ import Testing
   @Test func thePublicInterfaceIsDocumented() {
     for path in Checkout.files(in: "Sources/ONNXQuantizer", ending: ".swift") {
       let lines = Checkout.lines(path).map { $0.drop { $0 == " " } }
-      for (number, line) in lines.enumerated() where line.hasPrefix("public ") || line.hasPrefix("@discardableResult public") {
+      for (number, line) in lines.enumerated()
+      where line.hasPrefix("public ") || line.hasPrefix("@discardableResult public") {
         var above = number - 1
         while above >= 0, lines[above].hasPrefix("@") { above -= 1 }
         #expect(above >= 0 && lines[above].hasPrefix("///"), "\(path):\(number + 1): \(line)")
