@@ -19,7 +19,8 @@ import Testing
     let x = builder.input("x", .float32, [-1, 8, 33, 31])
     let pads = Attribute("pads", ints: [1, 1, 1, 1])
     let wide = builder.node(
-      "Conv", [x, builder.constant("w1", random([24, 8, 3, 3], seed: 1)), builder.constant("b1", random([24], seed: 2))],
+      "Conv",
+      [x, builder.constant("w1", random([24, 8, 3, 3], seed: 1)), builder.constant("b1", random([24], seed: 2))],
       to: "wide", attributes: [pads])
     let depthwise = builder.node(
       "Conv", [wide, builder.constant("w2", random([24, 1, 3, 3], seed: 3))], to: "depthwise",
@@ -65,7 +66,8 @@ import Testing
     }
   }
 
-  @Test(arguments: ["digits/digits.onnx", "digits-qat/digits_qat.onnx"]) func fixturesOnTwoThreads(path: String) throws {
+  @Test(arguments: ["digits/digits.onnx", "digits-qat/digits_qat.onnx"]) func fixturesOnTwoThreads(path: String) throws
+  {
     let model = try ModelDecoder.load(path: TestFiles.fixture(path))
     let input = try #require(model.graph.requiredInputs.first?.name)
     let x = random([5, 1, 8, 8], seed: 9)

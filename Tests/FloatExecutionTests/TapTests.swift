@@ -13,7 +13,9 @@ import Testing
     var random = SeededGenerator(seed: 1)
     let image = Tensor((0..<64).map { _ in Float.random(in: 0...1, using: &random) }, shape: [1, 1, 8, 8])
     var seen: [String: Int] = [:]
-    let results: [String: Tensor] = try executor.run([input.name: image]) { value, _ in seen[value.name, default: 0] += 1 }
+    let results: [String: Tensor] = try executor.run([input.name: image]) { value, _ in
+      seen[value.name, default: 0] += 1
+    }
     let expected = [input.name] + model.graph.nodes.flatMap { $0.outputs.compactMap { $0?.name } }
     #expect(seen == Dictionary(uniqueKeysWithValues: expected.map { ($0, 1) }))
 
@@ -51,7 +53,8 @@ import Testing
     builder.output(last)
     var sums: [Float] = []
     var lasts = 0
-    let _: [String: Tensor] = try FloatExecutor(model: builder.model()).run(["n": Tensor(scalar: Int64(4))]) { value, result in
+    let _: [String: Tensor] = try FloatExecutor(model: builder.model()).run(["n": Tensor(scalar: Int64(4))]) {
+      value, result in
       if value === next { sums += result.tensor?.floats ?? [] }
       if value === last { lasts += 1 }
     }

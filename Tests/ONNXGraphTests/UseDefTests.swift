@@ -5,7 +5,8 @@ import Testing
 /// Uses and producers follow every edit: a list of uses is always what a walk over the nodes would find.
 @Suite struct UseDefTests {
   private let graph = Graph(name: "g")
-  private let (x, y) = (Value("x"), Value("y"))
+  private let x = Value("x")
+  private let y = Value("y")
 
   private func node(_ opType: String, _ inputs: [Value?], _ outputs: [Value?], _ attributes: [Attribute] = []) -> Node {
     let node = Node(opType, name: opType, inputs: inputs, outputs: outputs, attributes: attributes)

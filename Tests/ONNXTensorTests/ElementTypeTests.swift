@@ -36,7 +36,9 @@ import Testing
     }
   }
 
-  @Test(arguments: ElementType.allCases.filter { $0 != .string }) func impossibleCountsHaveNoByteCount(type: ElementType) {
+  @Test(arguments: ElementType.allCases.filter { $0 != .string }) func impossibleCountsHaveNoByteCount(
+    type: ElementType
+  ) {
     #expect(type.byteCount(elements: -1) == nil)
     #expect(type.byteCount(elements: .min) == nil)
     // The bits must fit an Int: types of 8 bits and more overflow there, narrower ones stay below.

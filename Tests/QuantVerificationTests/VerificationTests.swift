@@ -125,7 +125,8 @@ import Testing
     // A graph output keeps its name behind the pair.
     pair(raw, Value("y"))
     // A weight: no QuantizeLinear before it.
-    quantized.append(Node("DequantizeLinear", inputs: [Value("w_q"), Value("s"), Value("z")], outputs: [Value("w_dq")]))
+    quantized.append(
+      Node("DequantizeLinear", inputs: [Value("w_q"), Value("s"), Value("z")], outputs: [Value("w_dq")]))
     // A tensor that the float model does not have.
     pair(Value("new"), Value("new_dq"))
 

@@ -27,7 +27,8 @@ import Testing
     return result
   }()
 
-  static let targets = dependencies.keys.filter { FileManager.default.fileExists(atPath: root + "/Sources/\($0)") }.sorted()
+  static let targets = dependencies.keys.filter { FileManager.default.fileExists(atPath: root + "/Sources/\($0)") }
+    .sorted()
 
   @Test(arguments: targets) func importsStayInTheirLayer(target: String) throws {
     let ours = Set(try FileManager.default.contentsOfDirectory(atPath: Self.root + "/Sources"))
@@ -39,7 +40,8 @@ import Testing
         guard let position = words.firstIndex(of: "import"), position <= 1, position + 1 < words.count else { continue }
         let module = String(words[position + 1])
         if ours.contains(module) {
-          #expect(allowed.contains(module), "\(file): imports \(module), which Package.swift does not list for \(target)")
+          #expect(
+            allowed.contains(module), "\(file): imports \(module), which Package.swift does not list for \(target)")
         }
       }
     }
