@@ -14,7 +14,7 @@ import Testing
   ]
 
   @Test(arguments: models) func loadingAndRunningNeverTraps(model: String) throws {
-    let count = ProcessInfo.processInfo.environment["ONNXQ_MUTATIONS"].flatMap { Int($0) } ?? 10_000
+    let count = ProcessInfo.processInfo.environment["ONNXQ_MUTATIONS"].flatMap { Int($0) } ?? 4000
     let bytes = try [UInt8](Data(contentsOf: URL(filePath: TestFiles.fixture(model))))
     let folder = try TestFiles.scratch("mutations")
     let path = folder + "/mutated.onnx"

@@ -103,8 +103,7 @@ def wrong_data(report, folder):
     data("wrong shape", lambda path: numpy.save(path / "a.npy", numpy.zeros((1, 3, 8, 8), numpy.float32)))
     data("wrong rank", lambda path: numpy.save(path / "a.npy", numpy.zeros((5, 5, 5), numpy.float32)))
     data("wrong type", lambda path: numpy.save(path / "a.npy", good.astype(numpy.complex64)))
-    data("wrong name in npz", lambda path: numpy.savez(path / "a.npz", other=good))
-    data("not a number", lambda path: numpy.save(path / "a.npy", numpy.full_like(good, numpy.nan)))
+    data("wrong names in npz", lambda path: numpy.savez(path / "a.npz", other=good, another=good))
 
     def cut(path):
         numpy.save(path / "a.npy", good)
@@ -131,6 +130,11 @@ def wrong_data(report, folder):
     data("npy of 2^64 elements", huge_header)
     data("cut npz", cut_archive)
     data("empty npy", lambda path: (path / "a.npy").write_bytes(b""))
+
+    # Statistics count what is not a number; ranges are not made of them.
+    (folder / "not-a-number").mkdir()
+    numpy.save(folder / "not-a-number" / "a.npy", numpy.full_like(good, numpy.nan))
+    refused(report, "not a number", folder, "insert-qdq", "digits.onnx", "--data", "not-a-number")
 
 
 def mutate(generator, whole):

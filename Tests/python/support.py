@@ -87,14 +87,12 @@ def run_model(model, sample, folder, *options):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     numpy.savez(folder / "input.npz", **sample)
-    outcome = onnxq("run", model, "--input", folder / "input.npz", "--output-dir", folder / "out", "--npz", *options)
+    outcome = onnxq(
+        "run", model, "--input", folder / "input.npz", "--output-dir", folder / "out", "--format", "json", *options
+    )
     if outcome.code != 0:
         raise RuntimeError(str(outcome))
-    written = list((folder / "out").rglob("*.npz"))
-    if len(written) != 1:
-        raise RuntimeError(f"{outcome.command}: wrote {[path.name for path in written]}, expected one .npz")
-    with numpy.load(written[0]) as file:
-        return {name: file[name] for name in file}
+    return {output["name"]: numpy.load(output["path"]) for output in outcome.json["outputs"]}
 
 
 class Report:
