@@ -13,8 +13,11 @@ enum DFT: Operator {
       let x = try inputs[0]
       let axis = try fixedAxis ?? inputs.optional(2)?.scalarInteger("the axis") ?? -2
       let length = try inputs.optional(1)?.scalarInteger("dft_length")
+      // As the reference computes: real signals in double precision, complex ones in their own.
+      let own = try x.elementType.computeType()
+      let arithmetic: any ComputeReal.Type = x.shape.last == 1 ? Double.self : own
       return try run(
-        try x.elementType.computeType(), x, try checkedAxis(axis, x.rank), length, isInverse: isInverse,
+        arithmetic, x, try checkedAxis(axis, x.rank), length, isInverse: isInverse,
         isOneSided: isOneSided)
     }
   }
