@@ -150,7 +150,7 @@ import Testing
   /// The real thing: 100 digits through mnist-8.
   @Test(.enabled(if: TestFiles.shared != nil)) func mnist() throws {
     let shared = try #require(TestFiles.shared)
-    let path = TestFiles.fixture("models/mnist-8/mnist-8.onnx")
+    let path = TestFiles.fixture("models/mnist-8/mnist.onnx")
     let model = try ModelDecoder.load(path: path)
     let data = try DataSet(
       path: "\(shared)/arrays/mnist.npz:calib_x", inputs: InputDescription.inputs(of: model),
