@@ -109,7 +109,8 @@ let package = Package(
     tests(
       "QuantCalibrationTests",
       [
-        "ONNXTensor", "ONNXGraph", "ONNXFormat", "QuantCore", "OperatorLibrary", "FloatExecution", "QuantCalibration",
+        "ONNXTensor", "ONNXGraph", "FloatKernels", "ONNXFormat", "QuantCore", "OperatorLibrary", "FloatExecution",
+        "QuantCalibration",
       ]),
     tests("QuantVerificationTests", ["ONNXTensor", "ONNXGraph", "QuantVerification"]),
     tests("ONNXQuantizerTests", ["ONNXQuantizer"]),

@@ -68,7 +68,7 @@ final class ArraySource: SampleSource {
   let files: [String]
   private let bindings: [(input: InputDescription, array: ArrayFile, form: ArrayForm)]
 
-  /// - Parameter name: what the samples are called; those of a stack get their index.
+  /// - Parameter name: what the samples are called; those of a stack of more than one get their index.
   init(
     name: String, files: [String], arrays: [(input: InputDescription, array: ArrayFile)], preprocessing: Preprocessing?
   ) throws(DataError) {

@@ -1,9 +1,14 @@
 /// Bilinear resampling with antialiasing, equal to the bit to Pillow's `Image.resize(size, BILINEAR)`.
 ///
-/// Shrinking widens the triangle filter to the scale. Weights are 22-bit fixed point; rows are resampled first, then
-/// columns, with 8 bits in between; an axis that keeps its size is left alone.
+/// Shrinking widens the triangle filter to the scale. Weights are 22-bit fixed point, and there are 8 bits between the
+/// two passes; an axis that keeps its size is left alone. Rows are resampled first, unless columns shrink by more than
+/// twice as many pixels as rows do: that order is part of the result.
 extension Picture {
   package func resized(width: Int, height: Int) -> Picture {
+    if height < self.height && self.height - height > 2 * (self.width - width) {
+      let columns = resampledColumns(Filter(from: self.height, to: height))
+      return width == self.width ? columns : columns.resampledRows(Filter(from: self.width, to: width))
+    }
     var result = self
     if width != self.width { result = result.resampledRows(Filter(from: self.width, to: width)) }
     if height != self.height { result = result.resampledColumns(Filter(from: self.height, to: height)) }

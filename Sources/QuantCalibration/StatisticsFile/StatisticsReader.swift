@@ -102,6 +102,8 @@ struct StatisticsReader {
     guard let seen, seen <= result.count, isEmpty == (result.nonFinite == result.count) else {
       throw damaged("counts do not add up")
     }
+    guard isEmpty ? seen == result.nonFinite : result.histogram.agrees(minimum: result.minimum, maximum: result.maximum)
+    else { throw damaged("a histogram does not fit its range") }
     for _ in 0..<(try count()) {
       let rank = try count(bytesEach: 2)
       var lowest: [Int] = []

@@ -61,7 +61,7 @@ struct Distribution {
       let floor = isNegative ? -maximum : minimum
       for (index, count) in page.counts.enumerated() where count > 0 {
         var (lower, upper) = FloatHistogram.magnitudes(key: Int(page.key), index: index)
-        upper = max(lower, min(upper, limit))
+        upper = min(upper, max(limit, 0))
         lower = min(upper, max(lower, floor))
         if isNegative { negative.append(lower, upper, Double(count)) } else { positive.append(lower, upper, Double(count)) }
       }

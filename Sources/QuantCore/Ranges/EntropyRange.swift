@@ -31,8 +31,8 @@ struct EntropyRange {
     for side in [distribution.positive, distribution.negative] {
       for index in side.counts.indices {
         let (low, high) = (side.lower[index] / width, side.upper[index] / width)
-        let first = min(Int(low), last)
-        let end = min(Int(high), last)
+        let first = Int(min(low, Double(last)))
+        let end = Int(min(high, Double(last)))
         if first == end || high <= low {
           bins[first] += side.counts[index]
           continue

@@ -61,6 +61,21 @@ package struct FloatHistogram: Sendable, Equatable {
     pages[index].counts[Int(bin & 0xFF)] += 1
   }
 
+  /// Whether values between `minimum` and `maximum`, both among them, can give these counts.
+  package func agrees(minimum: Float, maximum: Float) -> Bool {
+    func outermost(_ isNegative: Bool) -> UInt32? {
+      guard let page = pages.last(where: { ($0.key >= 256) == isNegative }),
+        let index = page.counts.lastIndex(where: { $0 != 0 })
+      else { return nil }
+      return UInt32(page.key & 0xFF) << 8 | UInt32(index)
+    }
+    func bin(_ magnitude: Float) -> UInt32? {
+      let bin = magnitude > 0 ? magnitude.bitPattern >> 15 : 0
+      return bin == 0 ? nil : bin
+    }
+    return outermost(false) == bin(maximum) && outermost(true) == bin(-minimum)
+  }
+
   /// The sum of all counts; nil on overflow, which only a damaged file can bring about.
   package var total: UInt64? {
     var sum: UInt64 = 0
