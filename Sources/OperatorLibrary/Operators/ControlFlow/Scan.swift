@@ -16,7 +16,7 @@ package enum Scan: Operator {
     let inputs = TensorInputs(values)
     let lengths = try inputs.optional(0)?.integers("sequence_lens")
     let tensors = try (1..<max(inputs.count, 1)).map { try inputs[$0] }
-    guard let batch = tensors.first?.shape.first, tensors.allSatisfy({ $0.shape.first == batch }), batch > 0 else {
+    guard tensors.count == loop.stateCount + loop.scanCount, let batch = tensors.first?.shape.first, tensors.allSatisfy({ $0.shape.first == batch }), batch > 0 else {
       throw OperatorError("the inputs have no common batch axis")
     }
     if let lengths, lengths.count != batch { throw OperatorError("\(lengths.count) lengths for \(batch) samples") }
@@ -30,7 +30,7 @@ package enum Scan: Operator {
           guard let extent = parts[index].shape.first, (0...extent).contains(length) else {
             throw OperatorError("sequence length \(length) does not fit shape \(parts[index].shape)")
           }
-          parts[index] = Split.cut(parts[index], axis: 0, [length], context)[0]
+          parts[index] = try DenseElements.apply(parts[index]) { Split.cut($0, axis: 0, [length], context)[0] }
         }
       }
       let outputs = try loop.run(parts.map { .tensor($0) }, context).map { value -> Tensor in
@@ -60,7 +60,7 @@ package enum Scan: Operator {
     return loop.body.outputs.enumerated().map { index, port in
       let type = port.info.type?.tensorType
       let element = type?.elementType.flatMap(ElementType.init)
-      if index < loop.stateCount { return inputs[index] ?? .tensor(element, dimensions: nil) }
+      if index < loop.stateCount { return ShapeInference.input(inputs, index) ?? .tensor(element, dimensions: nil) }
       let leading = dims.flatMap { $0.count >= 2 ? Array($0[..<2]) : nil } ?? [.unknown, .unknown]
       return .tensor(element, dimensions: type?.shape.map { leading + $0 })
     }

@@ -18,7 +18,9 @@ struct ScanOutput {
     guard let first = elements.first else {
       let shape = declared?.tensorType?.shape?.map { $0.known ?? 0 } ?? []
       let axis = try ShapeArithmetic.axis(axis, rank: shape.count + 1)
-      return Tensor.zeros(declared?.elementType ?? .float32, shape: shape[..<axis] + [0] + shape[axis...])
+      let type = declared?.elementType ?? .float32
+      try ShapeArithmetic.check(shape, type)
+      return Tensor.zeros(type, shape: shape[..<axis] + [0] + shape[axis...])
     }
     let axis = try ShapeArithmetic.axis(axis, rank: first.rank + 1)
     var shape = first.shape

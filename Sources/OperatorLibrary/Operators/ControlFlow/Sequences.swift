@@ -113,8 +113,9 @@ package enum SplitToSequence: Operator {
       if let split, split.rank > 0 {
         lengths = try Split.lengths(split.integers("the lengths"), extent: extent, parts: 0)
       } else {
-        let length = try split?.integer("the length") ?? 1
-        guard length > 0 else { throw OperatorError("the length of the parts is \(length)") }
+        let given = try split?.integer("the length") ?? 1
+        guard given > 0 else { throw OperatorError("the length of the parts is \(given)") }
+        let length = min(given, max(extent, 1))
         lengths = stride(from: 0, to: extent, by: length).map { min(length, extent - $0) }
       }
       var parts = try DenseElements.applyAll([x]) { Split.cut($0[0], axis: axis, lengths, context) }

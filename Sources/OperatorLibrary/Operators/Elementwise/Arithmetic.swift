@@ -53,6 +53,9 @@ package enum PRelu: BinaryArithmetic {
   static func integer<T: FixedWidthInteger>(_ a: T, _ b: T) -> T { a < 0 ? a &* b : a }
   static func real<T: BinaryFloatingPoint>(_ a: T, _ b: T) -> T { a < 0 ? b * a : a }
 
+  /// The slope is a weight.
+  package static var quantization: QuantizationTraits { .unary }
+
   package static func infer(_ node: OperatorNode, _ inputs: [InferredValue?]) throws -> [InferredValue?] {
     ShapeInference.same(inputs)
   }

@@ -94,7 +94,7 @@ enum BinaryKernel {
           guard let xForm = form(xRow, loop.steps[0], columns), let yForm = form(yRow, loop.steps[1], columns) else {
             return try runs(kernel, loop, backend, x, y, z)
           }
-          let blocks = loop.outer[..<depth].reduce(1, *)
+          let blocks = loop.outer[..<depth].reduce(1, &*)
           var index = [Int](repeating: 0, count: depth)
           for block in 0..<blocks {
             let (i, j) = (loop.offset(index, 0), loop.offset(index, 1))

@@ -16,7 +16,8 @@ package enum RangeOperator: Operator {
         let (span, overflow) = values[1].subtractingReportingOverflow(start)
         guard delta != 0, !overflow else { throw OperatorError("start, limit and delta are \(values)") }
         let whole = span.dividedReportingOverflow(by: delta).partialValue
-        let count = max(0, whole + (span % delta != 0 && (span < 0) == (delta < 0) ? 1 : 0))
+        let rest = span.remainderReportingOverflow(dividingBy: delta).partialValue
+        let count = max(0, rest != 0 && (span < 0) == (delta < 0) ? try ShapeArithmetic.sum(whole, 1) : whole)
         try ShapeArithmetic.check([count], .int64)
         return try ElementCast().apply(
           Tensor((0..<count).map { Int64(start &+ $0 &* delta) }, shape: [count]), to: type)

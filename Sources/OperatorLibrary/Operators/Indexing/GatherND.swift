@@ -48,12 +48,12 @@ struct SlicePositions {
       throw OperatorError("rows of indices of shape \(indices.shape) are longer than rank \(shape.count)")
     }
     self.depth = depth
-    slice = shape[depth...].reduce(1, *)
+    slice = shape[depth...].reduce(1, &*)
     let strides = ShapeArithmetic.strides(Array(shape[..<depth]))
-    let block = shape[..<depth].reduce(1, *)
+    let block = shape[..<depth].reduce(1, &*)
     let values = try indices.integers("the indices")
-    let rows = indices.shape.dropLast().reduce(1, *)
-    let batches = indices.shape[..<leading].reduce(1, *)
+    let rows = indices.shape.dropLast().reduce(1, &*)
+    let batches = indices.shape[..<leading].reduce(1, &*)
     let rowsPerBatch = batches == 0 ? 0 : rows / batches
     all = try (0..<rows).map { row in
       var position = rowsPerBatch > 0 ? row / rowsPerBatch * block : 0

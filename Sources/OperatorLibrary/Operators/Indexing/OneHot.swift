@@ -16,7 +16,7 @@ package enum OneHot: Operator {
       shape.insert(classes, at: axis)
       try ShapeArithmetic.check(shape, values.elementType)
       guard let places = indices.doubles else { throw unsupported(indices.elementType) }
-      let inner = indices.shape[axis...].reduce(1, *)
+      let inner = indices.shape[axis...].reduce(1, &*)
       return try DenseElements.apply(values) { values in
         let size = values.elementBytes
         return values.withBytes { pair in

@@ -20,8 +20,8 @@ package enum TensorScatter: Operator {
       }
       let batches = cache.shape[0]
       if let starts, starts.count != batches { throw OperatorError("\(starts.count) write indices for \(batches) batches") }
-      let middle = cache.shape[1..<axis].reduce(1, *)
-      let inner = cache.shape[(axis + 1)...].reduce(1, *)
+      let middle = cache.shape[1..<axis].reduce(1, &*)
+      let inner = cache.shape[(axis + 1)...].reduce(1, &*)
       var positions: [Int] = []
       for batch in 0..<batches {
         let start = starts?[batch] ?? 0

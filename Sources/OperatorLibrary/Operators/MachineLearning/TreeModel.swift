@@ -43,12 +43,13 @@ struct TreeModel {
     else { throw OperatorError("the attributes 'nodes_…' have different lengths") }
     struct Key: Hashable { let tree: Int, node: Int }
     var index: [Key: Int] = [:]
+    var seen = Set<Int>()
     for position in 0..<count {
       let key = Key(tree: trees[position], node: ids[position])
       guard index.updateValue(position, forKey: key) == nil else {
         throw OperatorError("tree \(key.tree) has two nodes \(key.node)")
       }
-      if position == 0 || !trees[..<position].contains(trees[position]) { roots.append(position) }
+      if seen.insert(trees[position]).inserted { roots.append(position) }
     }
     for position in 0..<count {
       let names = [

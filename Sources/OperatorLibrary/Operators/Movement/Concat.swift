@@ -35,8 +35,8 @@ package enum Concat: Operator {
     if tensors.count == 1 { return first }
     return try DenseElements.apply(tensors) { parts in
       let size = parts[0].elementBytes
-      let outer = shape[..<axis].reduce(1, *)
-      let inner = shape[(axis + 1)...].reduce(1, *) * size
+      let outer = shape[..<axis].reduce(1, &*)
+      let inner = shape[(axis + 1)...].reduce(1, &*) * size
       let row = shape[axis] * inner
       return Tensor(parts[0].elementType, shape: shape, pool: context.pool) { out in
         guard let target = out.baseAddress, out.count > 0 else { return }

@@ -7,7 +7,7 @@ package enum Flatten: Operator {
     return .tensors { inputs, _ in
       let x = try inputs[0]
       let axis = try split(axis, rank: x.rank)
-      return x.reshaped([x.shape[..<axis].reduce(1, *), x.shape[axis...].reduce(1, *)])
+      return x.reshaped([x.shape[..<axis].reduce(1, &*), x.shape[axis...].reduce(1, &*)])
     }
   }
 

@@ -16,7 +16,7 @@ package enum ReverseSequence: Operator {
         guard lengths.count == batch, lengths.allSatisfy({ (0...time).contains($0) }) else {
           throw OperatorError("sequence lengths \(lengths) do not fit shape \(x.shape)")
         }
-        let run = x.shape[2...].reduce(1, *) * x.elementBytes
+        let run = x.shape[2...].reduce(1, &*) * x.elementBytes
         return x.withBytes { source in
           Tensor(x.elementType, shape: x.shape, pool: context.pool) { out in
             guard let from = source.baseAddress, let to = out.baseAddress, out.count > 0 else { return }

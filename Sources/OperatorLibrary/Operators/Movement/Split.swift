@@ -26,7 +26,7 @@ package enum Split: Operator {
       }
       return given
     }
-    guard parts > 0 else { throw OperatorError("the number of parts is \(parts)") }
+    guard parts > 0, parts <= 1 << 20 else { throw OperatorError("the number of parts is \(parts)") }
     let length = (extent + parts - 1) / parts
     guard parts <= 1 || length * (parts - 1) <= extent else {
       throw OperatorError("\(extent) cannot be split into \(parts) parts")

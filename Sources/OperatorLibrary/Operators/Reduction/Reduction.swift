@@ -77,19 +77,19 @@ struct ReductionLayout {
     let moving = axes.filter { shape[$0] != 1 }.sorted()
     if let first = moving.first, let last = moving.last {
       let between = (first...last).filter { shape[$0] != 1 }
-      count = moving.reduce(1) { $0 * shape[$1] }
+      count = moving.reduce(1) { $0 &* shape[$1] }
       if between == moving {
         permutation = nil
-        outer = shape[..<first].reduce(1, *)
-        inner = shape[(last + 1)...].reduce(1, *)
+        outer = shape[..<first].reduce(1, &*)
+        inner = shape[(last + 1)...].reduce(1, &*)
       } else {
         permutation = shape.indices.filter { !reduced.contains($0) } + axes.sorted()
-        outer = shape.indices.reduce(1) { reduced.contains($1) ? $0 : $0 * shape[$1] }
+        outer = shape.indices.reduce(1) { reduced.contains($1) ? $0 : $0 &* shape[$1] }
         inner = 1
       }
     } else {
       permutation = nil
-      (outer, count, inner) = (shape.reduce(1, *), 1, 1)
+      (outer, count, inner) = (shape.reduce(1, &*), 1, 1)
     }
   }
 }
