@@ -21,6 +21,7 @@ public struct CalibrationStatistics: Sendable {
 
   /// Number of tensors that have statistics.
   public var tensorCount: Int { file.statistics.tensors.count }
+  /// Number of samples that were run.
   public var samples: Int { Int(clamping: file.statistics.samples) }
   /// SHA-256 of the mergeable content: equal for any number of threads, any order and sharding of the data.
   public var sha256: String { file.statisticsSHA256 }
@@ -46,26 +47,36 @@ public struct CalibrationStatistics: Sendable {
 
 /// Runs a model over data and collects statistics.
 public struct Calibration {
+  /// A file of the data set that was left out.
   public struct Skipped: Sendable, Encodable {
+    /// The file.
     public var name: String
+    /// Why it cannot be a sample.
     public var reason: String
   }
 
+  /// What a run gives.
   public struct Outcome: Sendable {
+    /// What was seen.
     public var statistics: CalibrationStatistics
+    /// Files that were left out, where `DataOptions.skipsBad` allows it.
     public var skipped: [Skipped]
     /// Samples that were taken over from an unfinished run.
     public var resumed: Int
   }
 
+  /// The data that the model is run on.
   public var data: DataOptions
+  /// Number of threads; nil for all processors. The statistics do not depend on it.
   public var threads: Int?
   /// Only these tensors; nil for all.
   public var tensors: Set<String>?
   /// Where an unfinished run keeps its state.
   public var checkpoint: String?
+  /// Goes on from the checkpoint, if there is one.
   public var resumes = false
 
+  /// A run over all of `data`.
   public init(_ data: DataOptions) { self.data = data }
 
   /// Runs all samples, one after another.

@@ -8,16 +8,21 @@ import OperatorLibrary
 
 /// Runs ONNX test cases: folders that hold a model and `test_data_set_N` folders of inputs and expected outputs.
 public struct ConformanceTest {
+  /// How a case ended.
   public enum Status: String, Sendable, Codable {
     case passed, failed, skipped
   }
 
+  /// One test case and its outcome.
   public struct Case: Sendable, Codable {
+    /// The name of its folder.
     public var name: String
+    /// How it ended.
     public var status: Status
     /// Why it did not pass; nil when it did.
     public var reason: String?
 
+    /// An outcome; `reason` belongs to cases that did not pass.
     public init(name: String, status: Status, reason: String? = nil) {
       self.name = name
       self.status = status
@@ -27,11 +32,14 @@ public struct ConformanceTest {
 
   /// Tolerances used where the case brings none of its own (`config.txt`, `data.json`); those of the ONNX backend tests.
   public var relativeTolerance = 1e-3
+  /// Largest difference, besides the relative one, that passes.
   public var absoluteTolerance = 1e-7
   /// Given explicitly, they win over the case's own.
   public var overridesTolerances = false
+  /// Number of threads; nil for one.
   public var threads: Int?
 
+  /// The tolerances of the ONNX backend tests, one thread.
   public init() {}
 
   /// Test cases under `path`, in order of their names: the folder itself if it is a case, else those inside it.

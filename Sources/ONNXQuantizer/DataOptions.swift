@@ -18,6 +18,7 @@ public struct DataOptions: Sendable {
   /// Preprocessing as a statistics file recorded it; used where neither a preset nor settings are given.
   public var recordedPreprocessing: String?
 
+  /// All of the data at `path`, without preprocessing of its own.
   public init(path: String) { self.path = path }
 
   /// Names of the presets.

@@ -9,6 +9,7 @@ import QuantCalibration
 
 /// Runs a model on given inputs and keeps what comes out.
 public struct Inference {
+  /// The two executors.
   public enum Executor: String, Sendable, CaseIterable {
     /// The graph exactly as written; on a Q/DQ graph this is fake quantization.
     case float
@@ -16,11 +17,14 @@ public struct Inference {
     case integer
   }
 
+  /// Who runs the model.
   public var executor = Executor.float
+  /// Number of threads; nil for all processors. The outputs do not depend on it.
   public var threads: Int?
   /// Values inside the graph to give out besides the outputs.
   public var tensors: [String] = []
 
+  /// The float executor on all processors.
   public init() {}
 
   /// The results of one or more runs, by tensor name.

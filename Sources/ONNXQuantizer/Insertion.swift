@@ -20,8 +20,10 @@ public struct InsertionSettings: Sendable {
   /// Regular expressions on node names, operators (`op:Conv`) or tensors (`tensor:…`); an expression without a match is
   /// an error.
   public var include: [String] = []
+  /// What stays float, as expressions of the same form; wins over `include`.
   public var exclude: [String] = []
 
+  /// The defaults: `tensorrt`, min-max, bias correction.
   public init() {}
 }
 
@@ -30,6 +32,7 @@ public struct Insertion {
   /// Names of the targets.
   public static var targets: [String] { TargetPreset.all.map(\.name) }
 
+  /// The settings that were checked when the object was made.
   public let settings: InsertionSettings
 
   /// - Throws: `QuantizerError` of kind `usage` for an unknown target, method or malformed expression.

@@ -7,14 +7,19 @@ import QuantPasses
 public struct InsertionResult: Encodable {
   /// What was decided about one tensor.
   public struct Decision: Sendable, Encodable {
+    /// The tensor's name.
     public var tensor: String
     /// Id of the placement rule.
     public var rule: String
+    /// Why, in words.
     public var reason: String
     /// One per channel along `axis`, one alone otherwise; nil for a tensor that stays float.
     public var scale: [Float]?
+    /// One per scale.
     public var zeroPoint: [Int32]?
+    /// ONNX's name of the quantized type, such as `int8`.
     public var elementType: String?
+    /// The axis of the channels; nil for one scale.
     public var axis: Int?
     /// Where the range came from.
     public var method: String?
@@ -30,11 +35,17 @@ public struct InsertionResult: Encodable {
 
   /// A node and whether it is quantized.
   public struct Node: Sendable, Encodable {
+    /// The node's name, else its operator and first output.
     public var name: String
+    /// ONNX's `op_type`.
     public var opType: String
+    /// Whether it computes on quantized inputs.
     public var quantized: Bool
+    /// Id of the placement rule.
     public var rule: String
+    /// Why, in words.
     public var reason: String
+    /// Multiply-accumulates of one run; 0 where shapes are unknown or nothing is counted.
     public var macs: Int
 
     enum CodingKeys: String, CodingKey {
@@ -43,13 +54,19 @@ public struct InsertionResult: Encodable {
     }
   }
 
+  /// Numbers of nodes.
   public struct Counts: Sendable, Encodable {
+    /// Nodes that are quantized.
     public var quantized: Int
+    /// Nodes that stay float.
     public var float: Int
   }
 
+  /// Multiply-accumulates of one run.
   public struct MACs: Sendable, Encodable {
+    /// All that were counted.
     public var total: Int
+    /// Those of quantized nodes.
     public var quantized: Int
     /// 0 to 1; nil where nothing was counted.
     public var share: Double?
@@ -57,20 +74,31 @@ public struct InsertionResult: Encodable {
 
   /// A change of the graph that is no Q/DQ insertion.
   public struct Change: Sendable, Encodable {
+    /// Name of the pass or rule.
     public var rule: String
+    /// Why, in words.
     public var reason: String
     /// `node NAME`, `tensor NAME` or `model`.
     public var subject: String
+    /// What was done, in a few words.
     public var action: String
   }
 
+  /// Name and version of the JSON document.
   public let schema = "onnxq.insert-qdq/1"
+  /// The target that the model was made for.
   public let target: String
+  /// Number of Q/DQ pairs inserted.
   public let pairs: Int
+  /// How many nodes are quantized.
   public let nodes: Counts
+  /// How many multiply-accumulates are quantized.
   public let macs: MACs
+  /// What was decided about each tensor.
   public let decisions: [Decision]
+  /// What became of each node.
   public let outcomes: [Node]
+  /// Changes of the graph besides the insertion: folded, corrected, raised.
   public let changes: [Change]
   /// True when there was nothing to insert: the written model is the input, byte for byte.
   public let unchanged: Bool

@@ -8,26 +8,43 @@ import QuantVerification
 
 /// What a model holds, in numbers.
 public struct ModelSummary: Sendable, Encodable {
+  /// A graph input or output.
   public struct Port: Sendable, Encodable {
+    /// Its name.
     public var name: String
+    /// The element type's ONNX name, "" where the model does not say.
     public var type: String
     /// -1 is an unknown extent.
     public var shape: [Int]?
   }
 
+  /// Name and version of the JSON document.
   public let schema = "onnxq.inspect/1"
+  /// The file as its user typed it.
   public var file: String
+  /// ONNX's IR version; nil where the file has none.
   public var irVersion: Int?
+  /// Name of the program that wrote the model.
   public var producer: String?
+  /// Imported operator sets by domain; "" is `ai.onnx`.
   public var opsets: [String: Int]
+  /// Inputs that have to be given.
   public var inputs: [Port]
+  /// Outputs in order.
   public var outputs: [Port]
+  /// Number of nodes, nested graphs included.
   public var nodes: Int
+  /// Number of nodes by operator.
   public var operators: [String: Int]
+  /// Number of initializers.
   public var initializers: Int
+  /// Number of elements in initializers.
   public var parameters: Int
+  /// Bytes of the initializers.
   public var weightBytes: Int
+  /// Number of model functions.
   public var functions: Int
+  /// Whether there are QuantizeLinear or DequantizeLinear nodes.
   public var quantized: Bool
   /// The target that onnxq inserted for, if it did.
   public var target: String?
@@ -43,6 +60,7 @@ public struct ModelSummary: Sendable, Encodable {
 }
 
 extension ModelFile {
+  /// What the model holds, counted.
   public var summary: ModelSummary {
     let graphs = model.graph.allGraphs
     let nodes = graphs.flatMap(\.nodes)
@@ -77,13 +95,21 @@ extension ModelFile {
 
 /// What a statistics file holds.
 public struct StatisticsReport: Sendable, Encodable {
+  /// What the statistics say of one tensor.
   public struct TensorLine: Sendable, Encodable {
+    /// The tensor's name.
     public var name: String
+    /// Elements over all samples.
     public var count: UInt64
+    /// Smallest finite value.
     public var minimum: Float
+    /// Largest finite value.
     public var maximum: Float
+    /// Zeros of both signs.
     public var zeros: UInt64
+    /// NaN and infinities.
     public var nonFinite: UInt64
+    /// The shape that all samples had; nil where they differ.
     public var shape: [Int]?
 
     enum CodingKeys: String, CodingKey {
@@ -94,13 +120,21 @@ public struct StatisticsReport: Sendable, Encodable {
     }
   }
 
+  /// Name and version of the JSON document.
   public let schema = "onnxq.inspect/1"
+  /// The file as its user typed it.
   public var file: String
+  /// SHA-256 of the model that was run, external data included.
   public var modelSHA256: String
+  /// SHA-256 of the mergeable content.
   public var statisticsSHA256: String
+  /// Number of samples that were run.
   public var samples: Int
+  /// The data as its user typed it.
   public var data: String
+  /// How pictures became inputs; "" where there were none.
   public var preprocessing: String
+  /// The tensors by name.
   public var tensors: [TensorLine]
 
   enum CodingKeys: String, CodingKey {
@@ -109,6 +143,7 @@ public struct StatisticsReport: Sendable, Encodable {
     case statisticsSHA256 = "statistics_sha256"
   }
 
+  /// Reads a statistics file.
   public init(path: String) throws(QuantizerError) {
     let statistics = try CalibrationStatistics(path: path)
     file = path
@@ -124,6 +159,7 @@ public struct StatisticsReport: Sendable, Encodable {
     }
   }
 
+  /// The report as a person reads it.
   public var text: String {
     var rows = [["tensor", "min", "max", "elements", "zeros", "not finite"]]
     for tensor in tensors {

@@ -8,6 +8,7 @@ import ONNXTensor
 ///
 /// Weights stay in the file: it is mapped, not copied, and must not change while the object lives.
 public final class ModelFile {
+  /// The file as its user typed it.
   public let path: String
   package let model: Model
 
@@ -21,6 +22,7 @@ public final class ModelFile {
 
   /// A graph input or output.
   public struct Port: Sendable {
+    /// Its name.
     public let name: String
     /// The element type's ONNX name, "" where the model does not say.
     public let elementType: String
@@ -31,6 +33,7 @@ public final class ModelFile {
   /// The inputs that have to be given.
   public var inputs: [Port] { model.graph.requiredInputs.map { Self.port($0.name, $0.type) } }
 
+  /// The outputs in order.
   public var outputs: [Port] { model.graph.outputs.map { Self.port($0.value.name, $0.info.type) } }
 
   private static func port(_ name: String, _ type: ValueType?) -> Port {

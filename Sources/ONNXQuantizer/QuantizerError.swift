@@ -10,14 +10,17 @@ public struct QuantizerError: Error, Sendable, CustomStringConvertible {
     case internalError
   }
 
+  /// Who has to act.
   public let kind: Kind
   /// One line: what, where, what to do.
   public let message: String
 
+  /// An error with a message that is made one line.
   public init(_ kind: Kind, _ message: String) {
     self.kind = kind
     self.message = message.split(whereSeparator: \.isNewline).joined(separator: " ")
   }
 
+  /// The message.
   public var description: String { message }
 }

@@ -4,12 +4,15 @@ import QuantVerification
 public struct VerificationResult: Sendable, Encodable {
   /// How far one tensor is from its reference over all samples.
   public struct Comparison: Sendable, Encodable {
+    /// The name of the output or tensor.
     public var name: String
     /// `float/fake-quant`, `float/integer`, `fake-quant/integer` or `reference/float`.
     public var pair: String
     /// Signal-to-noise ratio in decibels: 10 log10(Σ x² / Σ (x − y)²).
     public var sqnrDB: Double
+    /// Cosine of the angle between the two, 1 at best.
     public var cosine: Double
+    /// Largest absolute difference.
     public var maxAbsolute: Double
 
     enum CodingKeys: String, CodingKey {
@@ -21,8 +24,11 @@ public struct VerificationResult: Sendable, Encodable {
 
   /// Percent.
   public struct Rates: Sendable, Encodable {
+    /// The float model's rate.
     public var float: Double?
+    /// The rate of the Q/DQ model run in float.
     public var fakeQuant: Double?
+    /// The rate of the integer executor.
     public var integer: Double?
     /// Samples that carried a label; absent for agreement.
     public var labels: Int?
@@ -33,16 +39,25 @@ public struct VerificationResult: Sendable, Encodable {
     }
   }
 
+  /// Multiply-accumulates over all samples.
   public struct MACs: Sendable, Encodable {
+    /// All that were counted.
     public var total: Int
+    /// Those that ran in integers.
     public var integer: Int
+    /// `integer` in `total`, 0 to 1.
     public var share: Double
   }
 
+  /// A node that the integer executor runs in float.
   public struct FloatIsland: Sendable, Encodable {
+    /// The node's name, else its operator and first output.
     public var node: String
+    /// ONNX's `op_type`.
     public var opType: String
+    /// Multiply-accumulates of one run.
     public var macs: Int
+    /// Why it has no integer form.
     public var reason: String
 
     enum CodingKeys: String, CodingKey {
@@ -51,22 +66,38 @@ public struct VerificationResult: Sendable, Encodable {
     }
   }
 
+  /// Name and version of the JSON document.
   public let schema = "onnxq.verify/1"
+  /// `pass` or `fail`.
   public var verdict: String
+  /// One line per demand that is not met.
   public var failures: [String]
+  /// The float model's file.
   public var model: String
+  /// The Q/DQ model's file.
   public var quantized: String?
+  /// The target that the Q/DQ model was made for.
   public var target: String?
+  /// The data as its user typed it.
   public var data: String
+  /// Number of samples that were compared.
   public var samples: Int
+  /// The graph outputs, pair by pair.
   public var outputs: [Comparison]
+  /// Quantized tensors against their float twins, worst first.
   public var tensors: [Comparison]
+  /// Top-1 accuracy, where there are labels.
   public var topOne: Rates?
+  /// Share of samples with the float model's class, where the output scores classes.
   public var agreement: Rates?
+  /// What ran in integers; nil without a Q/DQ model.
   public var macs: MACs?
+  /// Accumulators that ONNX Runtime's float32 multiplier would round differently.
   public var ties: Int?
+  /// Nodes that ran in float inside the integer executor.
   public var floatIslands: [FloatIsland]
 
+  /// Whether every demand was met.
   public var passed: Bool { verdict == "pass" }
 
   enum CodingKeys: String, CodingKey {

@@ -19,6 +19,7 @@ public struct VerificationDemands: Sendable {
   /// Most points of top-1 accuracy lost against float.
   public var maximumDrop: Double?
 
+  /// No demands; a run then holds the standard ones.
   public init() {}
 
   /// What holds where nothing is demanded: 10 dB, and 80 % agreement for classifiers.
@@ -39,14 +40,18 @@ public struct VerificationDemands: Sendable {
 
 /// Runs the float model, its Q/DQ form and the integer executor on the same data and compares them.
 public struct VerificationRun {
+  /// The data that the forms are compared on.
   public var data: DataOptions
   /// `file,class` lines, a `.npy`, or `file.npz:key`.
   public var labels: String?
   /// Outputs of another program on the same samples: a `.npy` for the first output, an `.npz` by output names.
   public var reference: String?
+  /// What a model must reach to pass.
   public var demands = VerificationDemands()
+  /// Number of threads; nil for all processors. The result does not depend on it.
   public var threads: Int?
 
+  /// A comparison on all of `data`, with the standard demands.
   public init(_ data: DataOptions) { self.data = data }
 
   /// Compares on every sample.

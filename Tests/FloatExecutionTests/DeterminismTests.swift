@@ -15,7 +15,7 @@ import Testing
 
   /// Convolutions, products and reductions large enough that threads share them.
   private func network() -> Model {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let x = builder.input("x", .float32, [-1, 8, 33, 31])
     let pads = Attribute("pads", ints: [1, 1, 1, 1])
     let wide = builder.node(

@@ -8,7 +8,7 @@ import Testing
   /// Operators over a mixture of constants and inputs; about half of the nodes can be folded.
   private func random(seed: UInt64) -> Model {
     var random = SeededGenerator(seed: seed)
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     var values = [
       builder.input("x", .float32, [2, 3]),
       builder.constant("a", Tensor([1 as Float, -2, 0.5, 4, 0.25, -8], shape: [2, 3])),
@@ -44,7 +44,7 @@ import Testing
   }
 
   @Test func foldingLeavesFewerNodesToRun() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let sum = builder.node("Add", [builder.constant("a", [1]), builder.constant("b", [2])], to: "sum")
     builder.output(builder.node("Mul", [builder.input("x"), sum], to: "y"))
     func tapped(_ folds: Bool) throws -> [String] {
@@ -58,18 +58,18 @@ import Testing
   }
 
   @Test func aFoldedGraphOutputIsGiven() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     builder.input("x")
     builder.output(builder.node("Neg", [builder.constant("a", [1])], to: "y"))
     #expect(try FloatExecutor(model: builder.model()).run(["x": Tensor(0)])["y"]?.floats == [-1])
   }
 
   @Test func nestedGraphsReadFoldedValues() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let condition = builder.input("c", .bool, [])
     let folded = builder.node("Neg", [builder.constant("a", [4])], to: "folded")
-    func branch(_ opType: String) -> GraphBuilder {
-      let branch = GraphBuilder(opType)
+    func branch(_ opType: String) -> GraphSketch {
+      let branch = GraphSketch(opType)
       branch.output(branch.node(opType, [folded], to: opType + "_y"))
       return branch
     }
@@ -85,7 +85,7 @@ import Testing
   }
 
   @Test func aNodeThatCannotBeFoldedFailsWhenItIsReached() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let x = builder.input("x")
     // Shapes that do not go together.
     let bad = builder.node("Add", [builder.constant("a", [1, 2]), builder.constant("b", [1, 2, 3])], to: "bad")
@@ -96,7 +96,7 @@ import Testing
   }
 
   @Test func randomGeneratorsAreNotFolded() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     builder.output(
       builder.node("RandomUniform", [], to: "y", attributes: [Attribute("shape", ints: [64])]))
     let executor = try FloatExecutor(model: builder.model())

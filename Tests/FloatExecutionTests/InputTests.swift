@@ -6,7 +6,7 @@ import Testing
 @Suite struct InputTests {
   /// y = image · 2 + shift, image [N, 2].
   private func executor() throws -> FloatExecutor {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let image = builder.input("image", .float32, [-1, 2])
     let shift = builder.input("shift", .float32, [2])
     let double = builder.node("Mul", [image, builder.constant("two", [2])], to: "double")
@@ -59,7 +59,7 @@ import Testing
   }
 
   @Test func aNamedExtentIsShown() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let x = builder.input("x")
     let dimensions = [ValueType.Dimension(.parameter("batch")), ValueType.Dimension(.value(3))]
     builder.graph.inputs[0].info.type = ValueType(.tensor(.init(elementType: 1, shape: dimensions)))
@@ -70,14 +70,14 @@ import Testing
   }
 
   @Test func zeroAsExportersWriteItIsUnknown() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     builder.output(builder.node("Neg", [builder.input("x", .float32, [0])], to: "y"))
     #expect(try FloatExecutor(model: builder.model()).run(["x": Tensor(1, 2)])["y"]?.floats == [-1, -2])
   }
 
   /// As before IR 4: initializers are graph inputs too. s = w + w is folded, y = x · s.
   private func withDefaults() throws -> FloatExecutor {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let x = builder.input("x")
     let w = builder.constant("w", Tensor(1, 10))
     let v = builder.constant("v", Tensor(0, 0))

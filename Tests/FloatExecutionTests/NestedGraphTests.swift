@@ -6,12 +6,12 @@ import Testing
 @Suite struct NestedGraphTests {
   /// y = c ? a·x : x, with a = x + 1 computed outside and used inside only.
   private func conditional() -> Model {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let (x, condition) = (builder.input("x"), builder.input("c", .bool, []))
     let a = builder.node("Add", [x, builder.constant("one", [1])], to: "a")
-    let yes = GraphBuilder("yes")
+    let yes = GraphSketch("yes")
     yes.output(yes.node("Mul", [a, x], to: "product"))
-    let no = GraphBuilder("no")
+    let no = GraphSketch("no")
     // The branch computes nothing: it hands an outer value on.
     no.output(x)
     builder.output(
@@ -30,12 +30,12 @@ import Testing
   }
 
   @Test func graphsTwoLevelsDeepReadTheOutermost() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let (x, condition) = (builder.input("x"), builder.input("c", .bool, []))
     let scale = builder.constant("scale", [10])
     let hidden = builder.node("Neg", [x], to: "hidden")
-    func branch(_ name: String, _ body: (GraphBuilder) -> Value) -> Attribute {
-      let inner = GraphBuilder(name)
+    func branch(_ name: String, _ body: (GraphSketch) -> Value) -> Attribute {
+      let inner = GraphSketch(name)
       inner.output(body(inner))
       return Attribute(name, .graph(inner.graph))
     }
@@ -54,9 +54,9 @@ import Testing
 
   /// Powers of `base` by a loop: carried p ← p·base, scanned: every p.
   private func powers() -> Model {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let (count, base) = (builder.input("n", .int64, []), builder.input("base", .float32, []))
-    let body = GraphBuilder("body")
+    let body = GraphSketch("body")
     body.input("i", .int64, [])
     let condition = body.input("condition_in", .bool, [])
     let power = body.input("p", .float32, [])
@@ -83,9 +83,9 @@ import Testing
 
   @Test func aLoopStopsWhenItsConditionSays() throws {
     // i counts until it reaches the captured limit.
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let limit = builder.input("limit", .int64, [])
-    let body = GraphBuilder("body")
+    let body = GraphSketch("body")
     let index = body.input("i", .int64, [])
     body.input("condition_in", .bool, [])
     body.output(body.node("Less", [index, limit], to: "condition_out"), body.node("Identity", [index], to: "scan"))
@@ -100,11 +100,11 @@ import Testing
   }
 
   @Test func captureOfAValueThatNothingDefinesIsAnError() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let condition = builder.input("c", .bool, [])
-    let yes = GraphBuilder("then")
+    let yes = GraphSketch("then")
     yes.output(yes.node("Neg", [Value("nowhere")], to: "n"))
-    let no = GraphBuilder("else")
+    let no = GraphSketch("else")
     no.output(no.node("Neg", [no.constant("one", [1])], to: "m"))
     builder.output(
       builder.node(

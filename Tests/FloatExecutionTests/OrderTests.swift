@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct OrderTests {
   @Test func producersRunBeforeConsumersInAnyFileOrder() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let x = builder.input("x")
     let a = builder.node("Neg", [x], to: "a")
     let b = builder.node("Exp", [a], to: "b")
@@ -20,7 +20,7 @@ import Testing
 
   @Test(arguments: UInt64(0)..<8) func randomGraphs(seed: UInt64) throws {
     var random = SeededGenerator(seed: seed)
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     var values = [builder.input("x"), builder.input("z")]
     for index in 0..<40 {
       let operands = (0..<2).map { _ in values[Int.random(in: 0..<values.count, using: &random)] }
@@ -45,7 +45,7 @@ import Testing
   }
 
   @Test func anOrderThatHoldsIsKept() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let x = builder.input("x")
     for index in 0..<10 { builder.output(builder.node("Neg", [x], to: "y\(index)")) }
     let order = try #require(builder.graph.topologicalOrder())
@@ -53,7 +53,7 @@ import Testing
   }
 
   @Test func aCycleIsAnError() throws {
-    let builder = GraphBuilder("round")
+    let builder = GraphSketch("round")
     let x = builder.input("x")
     let a = builder.node("Add", [x, nil], to: "a")
     let b = builder.node("Neg", [a], to: "b")
@@ -66,12 +66,12 @@ import Testing
 
   @Test func aCaptureIsADependency() throws {
     // The If stands before the node whose result its branches read.
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let (x, condition) = (builder.input("x"), builder.input("c", .bool, []))
     let a = Value("a")
-    let yes = GraphBuilder("yes")
+    let yes = GraphSketch("yes")
     yes.output(yes.node("Neg", [a], to: "n"))
-    let no = GraphBuilder("no")
+    let no = GraphSketch("no")
     no.output(no.node("Exp", [a], to: "e"))
     let y = builder.node(
       "If", [condition], to: "y",
@@ -83,7 +83,7 @@ import Testing
   }
 }
 
-extension GraphBuilder {
+extension GraphSketch {
   func node(_ opType: String, _ inputs: [Value?], to output: String, attributes: [Attribute]) -> Value {
     node(opType, inputs, to: output, domain: nil, attributes)
   }

@@ -25,7 +25,7 @@ import Testing
   }
 
   @Test func tensorsAreSeenAsTheyAreComputed() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let a = builder.node("Neg", [builder.input("x")], to: "a")
     builder.output(builder.node("Abs", [a], to: "y"))
     var seen: [(String, [Float]?)] = []
@@ -37,9 +37,9 @@ import Testing
   }
 
   @Test func nestedGraphsAreSeenInEachIteration() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let count = builder.input("n", .int64, [])
-    let body = GraphBuilder("body")
+    let body = GraphSketch("body")
     body.input("i", .int64, [])
     let condition = body.input("condition_in", .bool, [])
     let carried = body.input("p", .float32, [])
@@ -63,7 +63,7 @@ import Testing
   }
 
   @Test func absentOutputsAreNotSeen() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let x = builder.input("x")
     let (values, indices) = (Value("values"), Value("indices"))
     let k = builder.constant("k", Tensor([Int64(2)], shape: [1]))
@@ -79,7 +79,7 @@ import Testing
 
   @Test func anErrorInATapEndsTheRun() throws {
     struct Enough: Error {}
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let a = builder.node("Neg", [builder.input("x")], to: "a")
     builder.output(builder.node("Neg", [a], to: "y"))
     var seen = 0

@@ -5,11 +5,11 @@ import Testing
 
 @Suite struct UnknownOperatorTests {
   private func branches() -> Model {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let (x, condition) = (builder.input("x"), builder.input("c", .bool, []))
-    let yes = GraphBuilder("yes")
+    let yes = GraphSketch("yes")
     yes.output(yes.node("Conjure", [x], to: "rabbit", domain: "org.magic"))
-    let no = GraphBuilder("no")
+    let no = GraphSketch("no")
     no.output(no.node("Neg", [x], to: "n"))
     builder.output(
       builder.node(
@@ -34,7 +34,7 @@ import Testing
   }
 
   @Test func itIsReportedAfterWhatRunsBeforeIt() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     let a = builder.node("Neg", [builder.input("x")], to: "a")
     builder.output(builder.node("Conjure", [a], to: "y"))
     let executor = try FloatExecutor(model: builder.model())
@@ -47,7 +47,7 @@ import Testing
   }
 
   @Test func aNamelessNodeIsNamedByItsOutput() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     builder.output(builder.node("Conjure", [builder.input("x")], to: "y"))
     builder.graph.nodes[0].name = nil
     let executor = try FloatExecutor(model: builder.model())
@@ -56,7 +56,7 @@ import Testing
   }
 
   @Test func damagedAttributesAreReportedAtTheirNode() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     builder.output(
       builder.node("LeakyRelu", [builder.input("x")], to: "y", attributes: [Attribute("alpha", string: "steep")]))
     let executor = try FloatExecutor(model: builder.model())
@@ -65,7 +65,7 @@ import Testing
   }
 
   @Test func aModelWithoutOperatorSetsIsAnError() throws {
-    let builder = GraphBuilder()
+    let builder = GraphSketch()
     builder.output(builder.node("Neg", [builder.input("x")], to: "y"))
     let model = builder.model()
     model.opsetImports = []

@@ -2,7 +2,7 @@ import ONNXGraph
 import ONNXTensor
 
 /// Builds a graph by hand: every method gives the value it made.
-struct GraphBuilder {
+struct GraphSketch {
   let graph: Graph
 
   init(_ name: String = "test") { graph = Graph(name: name) }
