@@ -49,6 +49,7 @@ package struct ErrorMetrics: Sendable {
   /// `Σ x y / (|x| |y|)`; 1 where both are zero.
   package var cosine: Double {
     if nonFinite > 0 { return 0 }
+    if noise == 0 { return 1 }
     if signal == 0 || other == 0 { return signal == other ? 1 : 0 }
     return dot / (signal.squareRoot() * other.squareRoot())
   }

@@ -50,7 +50,8 @@ import Testing
     var refining: Set<Substring> = ["Operator"]
     var declarations: [(kind: Substring, name: Substring, bases: [Substring])] = []
     for path in Checkout.files(in: "Sources/OperatorLibrary", ending: ".swift") {
-      for line in Checkout.lines(path) {
+      // Operators stand at the top of their file; what is private or nested is no operator.
+      for line in Checkout.lines(path) where !line.hasPrefix(" ") && !line.hasPrefix("private") {
         let words = line.split(whereSeparator: { " ,:{".contains($0) }).drop {
           ["package", "private", "fileprivate", "indirect", "final"].contains($0)
         }

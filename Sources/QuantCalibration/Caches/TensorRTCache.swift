@@ -1,7 +1,7 @@
 import ONNXFormat
 import QuantCore
 
-/// TensorRT's calibration cache: a header line, then `name: XXXXXXXX`, the bits of the float32 scale max|r| / 127.
+/// TensorRT's calibration cache: a header line, then `name: hhhhhhhh`, in hexadecimal the bits of the float32 scale max|r| / 127.
 package struct TensorRTCache: Sendable, Equatable {
   package struct Entry: Sendable, Equatable {
     package var name: String
@@ -52,7 +52,7 @@ package struct TensorRTCache: Sendable, Equatable {
       let hex = colon.map { String(decoding: characters[($0 + 2)...], as: UTF8.self) } ?? ""
       guard let colon, hex.utf8.count == 8, let bits = UInt32(hex, radix: 16) else {
         if index == 0 { continue }
-        throw DataError(.damaged, "line \(index + 1) is not 'name: XXXXXXXX': \(line.prefix(60))", at: location)
+        throw DataError(.damaged, "line \(index + 1) is not 'name: ' and 8 hexadecimal digits: \(line.prefix(60))", at: location)
       }
       let name = String(decoding: characters[..<colon], as: UTF8.self)
       let scale = Float(bitPattern: bits)
