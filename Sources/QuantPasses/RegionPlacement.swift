@@ -178,7 +178,7 @@ struct RegionPlacement {
       if let problem = try obstacle(of: tensor) { return problem }
       if view.isConstant(tensor) { continue }
       hasActivation = true
-      if unit.role == .arithmetic || unit.role == .movement, !comesAsInteger(tensor) {
+      if unit.role == .arithmetic || unit.role == .movement, !comesAsInteger(tensor, as: value) {
         return (.between, "its operand '\(tensor.name)' is computed in float")
       }
     }
@@ -206,8 +206,9 @@ struct RegionPlacement {
     return (rule, "'\(tensor.name)': \(reason)")
   }
 
-  private func comesAsInteger(_ tensor: Value) -> Bool {
-    if view.isInput(tensor) || view.pairs[tensor] != nil { return true }
+  /// A pair that only others read does not count: it was put there for them.
+  private func comesAsInteger(_ tensor: Value, as value: Value) -> Bool {
+    if view.isInput(tensor) || view.isDequantized(value) { return true }
     return producers[tensor].map { isActive[$0] } ?? false
   }
 

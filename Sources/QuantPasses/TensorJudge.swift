@@ -67,7 +67,11 @@ final class TensorJudge {
       return .measured(Measured(range: range, parameters: parameters, method: "fixed"))
     }
     guard let measured = statistics[tensor.name] else {
-      if tensor.type?.elementType == nil { return .float(.elementType, "neither its type nor its values are known") }
+      // Convolutions read floats, whatever the file declares.
+      let isFloat = (view.uses[tensor] ?? []).contains {
+        $0.index == 0 && $0.node.isStandard("Conv", "ConvTranspose", "Gemm")
+      }
+      if tensor.type?.elementType == nil, !isFloat { return .float(.elementType, "neither its type nor its values are known") }
       return .unusable("the statistics know nothing of it")
     }
     do {

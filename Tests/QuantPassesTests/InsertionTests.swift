@@ -97,9 +97,10 @@ struct InsertionTests {
       var masked = signal
       var mask = [Float](repeating: 0, count: 64)
       for index in stride(from: 0, to: 64, by: 4) { (masked[index], mask[index]) = (huge, huge) }
-      let statistics = statistics([
+      var statistics = statistics([
         "x": signal, "mask": mask, "scores": signal, "masked": masked, "y": signal,
       ])
+      for name in statistics.tensors.keys { statistics.tensors[name]?.shapes = [TensorStatistics.ShapeBounds([4, 16])] }
       for target in TargetPreset.all {
         var copy = GraphBuilder()
         copy.input("x", [4, 16])
@@ -143,7 +144,6 @@ struct InsertionTests {
       try QuantizationPipeline(options, statistics: statistics(["x": [1, 2]])).run(on: builder.model)
     }
     #expect(error?.code == .noStatistics)
-    // c2's type is not declared either, so nothing says that it holds floats.
     options.missingData = .float
     let report = try QuantizationPipeline(options, statistics: statistics(["x": [1, 2]])).run(on: network().model)
     #expect(report.nodes.allSatisfy { !$0.isQuantized })
