@@ -44,7 +44,8 @@ package struct ConvolutionShape: Equatable, Sendable {
     guard batch >= 0, groups >= 1, inChannels >= 0, outChannels >= 0, inChannels % groups == 0,
       outChannels % groups == 0
     else {
-      throw KernelError(name, "\(inChannels) input and \(outChannels) output channels do not split into \(groups) groups")
+      throw KernelError(
+        name, "\(inChannels) input and \(outChannels) output channels do not split into \(groups) groups")
     }
     for axis in 0..<rank {
       guard input[axis] >= 0, kernel[axis] >= 1, strides[axis] >= 1, dilations[axis] >= 1, output[axis] >= 0 else {
@@ -75,7 +76,8 @@ package struct ConvolutionShape: Equatable, Sendable {
     var outputCount = try elementCount(name, batch, outChannels)
     var weightCount =
       transposed
-      ? try elementCount(name, inChannels, outChannels / groups) : try elementCount(name, outChannels, inChannels / groups)
+      ? try elementCount(name, inChannels, outChannels / groups)
+      : try elementCount(name, outChannels, inChannels / groups)
     for axis in input.indices {
       inputCount = try elementCount(name, inputCount, input[axis])
       outputCount = try elementCount(name, outputCount, output[axis])

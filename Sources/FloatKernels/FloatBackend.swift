@@ -2,9 +2,9 @@ import CKernels
 
 /// The float kernels of one instruction set together with the threads that run them.
 ///
-/// Every method checks sizes and throws `KernelError`; all tensors are dense, row-major, counted in elements. Results are
-/// the same bits for every instruction set and number of threads. What each kernel computes, to the order of its additions,
-/// is written in `ck_float.h`.
+/// Every method checks sizes and throws `KernelError`; all tensors are dense, row-major, counted in elements. Results
+/// are the same bits for every instruction set and number of threads. What each kernel computes, to the order of its
+/// additions, is written in `ck_float.h`.
 package struct FloatBackend: Sendable {
   nonisolated(unsafe) let kernels: UnsafePointer<ck_float_kernels>
   package let pool: ThreadPool?

@@ -65,8 +65,8 @@ extension FloatBackend {
       b.columnStride, packed?.floats, c.baseAddress, n, &value)
   }
 
-  /// Products of equal shape: number i multiplies the matrices that begin at `aOffsets[i]` and `bOffsets[i]` into the one
-  /// at `cOffsets[i]`, each of which has rows of n elements. The epilogue has no residual here.
+  /// Products of equal shape: number i multiplies the matrices that begin at `aOffsets[i]` and `bOffsets[i]` into the
+  /// one at `cOffsets[i]`, each of which has rows of n elements. The epilogue has no residual here.
   package func multiplyBatch(
     m: Int, n: Int, k: Int, _ a: MatrixView, aOffsets: [Int], _ b: MatrixView, bOffsets: [Int],
     into c: UnsafeMutableBufferPointer<Float>, cOffsets: [Int], epilogue: Epilogue = Epilogue()

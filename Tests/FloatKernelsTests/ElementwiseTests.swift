@@ -51,7 +51,9 @@ import Testing
     Exact(description: "ceil", function: .ceil, bound: 0) { Glibc.ceil($0) },
     Exact(description: "round", function: .round, bound: 0) { $0.rounded(.toNearestOrEven) },
     Exact(description: "square", function: .square, bound: 0.5) { $0 * $0 },
-    Exact(description: "softsign", function: .softsign, bound: 1.5) { abs($0) == .infinity ? .nan : $0 / (1 + abs($0)) },
+    Exact(description: "softsign", function: .softsign, bound: 1.5) {
+      abs($0) == .infinity ? .nan : $0 / (1 + abs($0))
+    },
   ]
 
   @Test(arguments: bounded) func errorBound(exact: Exact) throws {
@@ -156,7 +158,9 @@ import Testing
               case .column: rows
               case .scalar: 1
               }
-            return (0..<count).map { _ in random.chance(5) ? random.pick(special) : Float.random(in: -2...2, using: &random) }
+            return (0..<count).map { _ in
+              random.chance(5) ? random.pick(special) : Float.random(in: -2...2, using: &random)
+            }
           }
           func element(_ values: [Float], _ form: Broadcast, _ i: Int, _ j: Int) -> Float {
             switch form {

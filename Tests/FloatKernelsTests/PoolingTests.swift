@@ -70,9 +70,10 @@ import Testing
       if round == 0 && rank == 1 { (s.dilations, s.padBegin, s.kernel) = ([500_000], [500_000], [3]) }
       var x = random.floats(s.planes * s.input.reduce(1, *))
       if !x.isEmpty && random.chance(20) { x[random.pick(0...x.count - 1)] = .nan }
-      for kind in [PoolingKind.max, .average(includingPadding: false), .average(includingPadding: true), .norm(p: 1),
-        .norm(p: 2)]
-      {
+      for kind in [
+        PoolingKind.max, .average(includingPadding: false), .average(includingPadding: true), .norm(p: 1),
+        .norm(p: 2),
+      ] {
         let expected = pooled(kind, s, x)
         for backend in backends {
           let y = try output(expected.count) { y in

@@ -11,7 +11,9 @@ import Testing
 
   private func check<E: QuantizedElement>(_ type: E.Type) throws {
     var random = Random(70)
-    let special: [Float] = [0, -0.0, .nan, .infinity, -.infinity, 1e30, -1e30, 0.5, 1.5, 2.5, -0.5, -1.5, 300, -300, 70000]
+    let special: [Float] = [
+      0, -0.0, .nan, .infinity, -.infinity, 1e30, -1e30, 0.5, 1.5, 2.5, -0.5, -1.5, 300, -300, 70000,
+    ]
     for (outer, channels, inner) in [
       (1, 1, 0), (1, 1, 1), (1, 1, 1000), (2, 3, 50), (3, 7, 1), (1, 40, 1), (2, 1, 33), (1, 3, 20000),
     ] {
@@ -19,7 +21,8 @@ import Testing
       let x = (0..<count).map { _ in
         random.chance(20) ? random.pick(special) : Float.random(in: -200...200, using: &random)
       }
-      let scale = (0..<channels).map { _ in random.chance(50) ? Float(0.5) : Float.random(in: 0.01...2, using: &random) }
+      let scale = (0..<channels).map { _ in random.chance(50) ? Float(0.5) : Float.random(in: 0.01...2, using: &random)
+      }
       let zero = (0..<channels).map { _ in Int32(E(truncatingIfNeeded: random.pick(-128...255))) }
       for zeros in [true, false] {
         let expected = x.indices.map { i in

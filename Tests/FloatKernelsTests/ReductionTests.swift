@@ -117,7 +117,9 @@ import Testing
     var random = Random(62)
     for (rows, n) in [(1, 1), (3, 7), (4, 32), (2, 33), (300, 384)] {
       let (x, scale, bias) = (random.floats(rows * n, -3...5), random.floats(n), random.floats(n))
-      for (rms, hasScale, hasBias) in [(false, true, true), (true, true, false), (false, false, false), (true, false, true)] {
+      for (rms, hasScale, hasBias) in [
+        (false, true, true), (true, true, false), (false, false, false), (true, false, true),
+      ] {
         var first: [Float]?
         for backend in backends {
           var (means, inverses) = ([Float](repeating: 0, count: rows), [Float](repeating: 0, count: rows))

@@ -47,7 +47,9 @@ import Testing
 
   @Test func channels() throws {
     var random = Random(81)
-    for (outer, channels, inner) in [(1, 1, 1), (2, 3, 100), (5, 40, 1), (1, 64, 49), (200, 700, 1), (3, 2, 0), (0, 4, 5)] {
+    for (outer, channels, inner) in [
+      (1, 1, 1), (2, 3, 100), (5, 40, 1), (1, 64, 49), (200, 700, 1), (3, 2, 0), (0, 4, 5),
+    ] {
       let x = (0..<(outer * channels * inner)).map { _ in
         random.chance(3) ? Float.nan : Float.random(in: -3...5, using: &random)
       }

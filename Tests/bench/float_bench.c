@@ -1,6 +1,7 @@
 // Times the float kernels alone: the least of many runs, in GMAC/s (or ns per element).
-// clang -O2 -I Sources/CKernels/include Tests/bench/float_bench.c Sources/CKernels/{float,threads,dispatch,statistics}/*.c
-//   -lm -lpthread -o build/float_bench && build/float_bench [threads] [word that a line's name must contain]
+// clang -O2 -I Sources/CKernels/include Tests/bench/float_bench.c
+//   Sources/CKernels/{float,threads,dispatch,statistics}/*.c -lm -lpthread
+//   -o build/float_bench && build/float_bench [threads] [word that a line's name must contain]
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +51,8 @@ static const char *wanted = "";
 
 static void gemm(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int packs, int b_transposed) {
   char name[64];
-  snprintf(name, sizeof name, "gemm %tdx%tdx%td%s%s", m, k, n, packs ? " packed" : "", b_transposed ? " transposed" : "");
+  snprintf(name, sizeof name, "gemm %tdx%tdx%td%s%s", m, k, n, packs ? " packed" : "",
+           b_transposed ? " transposed" : "");
   if (!strstr(name, wanted)) return;
   float *a = floats((size_t)(m * k)), *b = floats((size_t)(k * n)), *c = floats((size_t)(m * n));
   float *packed = floats(kernels->sgemm_packed_b_size(k, n));
@@ -64,8 +66,8 @@ static void gemm(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int packs, int b_transpo
 static void conv(ptrdiff_t in, ptrdiff_t out, ptrdiff_t size, ptrdiff_t k, ptrdiff_t stride, ptrdiff_t groups,
                  int transposed) {
   char name[64];
-  snprintf(name, sizeof name, "%s %tdx%td/%td %td->%td %td²%s", transposed ? "deconv" : "conv", k, k, stride, in, out, size,
-           groups > 1 ? " depthwise" : "");
+  snprintf(name, sizeof name, "%s %tdx%td/%td %td->%td %td²%s", transposed ? "deconv" : "conv", k, k, stride, in, out,
+           size, groups > 1 ? " depthwise" : "");
   if (!strstr(name, wanted)) return;
   ptrdiff_t after = transposed ? size * stride : (size + 2 * (k / 2) - k) / stride + 1;
   ck_conv_shape s = {.batch = 1, .groups = groups, .in_channels = in, .out_channels = out};
@@ -144,7 +146,8 @@ int main(int count, char **arguments) {
   if (strstr("softmax 128", wanted)) line("softmax 128", LEAST(kernels->softmax(pool, 0, N / 128, 128, 1, x, y)), N);
   if (strstr("layernorm 512", wanted))
     line("layernorm 512", LEAST(kernels->layer_norm(pool, 0, N / 512, 512, 1e-5f, x, y, y, z, NULL, NULL)), N);
-  if (strstr("mean 3136", wanted)) line("mean 3136", LEAST(kernels->reduce(pool, CK_REDUCE_MEAN, 20, 3136, 1, x, y)), 62720);
+  if (strstr("mean 3136", wanted))
+    line("mean 3136", LEAST(kernels->reduce(pool, CK_REDUCE_MEAN, 20, 3136, 1, x, y)), 62720);
   float scale = 0.01f;
   if (strstr("quantize int8", wanted))
     line("quantize int8", LEAST(kernels->quantize(pool, CK_INT8, 1, 1, N, x, &scale, NULL, y)), N);
@@ -152,7 +155,8 @@ int main(int count, char **arguments) {
     line("fake quantize int8", LEAST(kernels->fake_quantize(pool, CK_INT8, 1, 1, N, x, &scale, NULL, y)), N);
   ck_pool_shape p = {.planes = 16, .in = {1, 64, 64}, .kernel = {1, 3, 3}, .stride = {1, 2, 2}, .dilation = {1, 1, 1},
                      .pad = {0, 1, 1}, .pad_end = {0, 1, 1}, .out = {1, 32, 32}};
-  if (strstr("max pool 3x3/2", wanted)) line("max pool 3x3/2", LEAST(kernels->pool(pool, CK_POOL_MAX, &p, x, y)), 16384);
+  if (strstr("max pool 3x3/2", wanted))
+    line("max pool 3x3/2", LEAST(kernels->pool(pool, CK_POOL_MAX, &p, x, y)), 16384);
   uint64_t *bins = calloc(CK_HISTOGRAM_BINS, sizeof(uint64_t));
   if (strstr("summary", wanted)) line("summary", LEAST(ck_summarize(kernels->isa, pool, x, N)), N);
   if (bins && strstr("histogram", wanted)) line("histogram", LEAST(ck_histogram(pool, x, N, bins)), N);

@@ -93,7 +93,7 @@ static void conv(void) {
   ck_conv_shape s = {.batch = pick(0, 2), .groups = groups, .in_channels = groups * (depthwise ? 1 : pick(0, 9)),
                      .out_channels = groups * (depthwise ? pick(1, 2) : pick(0, 30))};
   ptrdiff_t in = s.batch * s.in_channels, out_count = s.batch * s.out_channels,
-            weights = transposed ? s.in_channels * (s.out_channels / groups) : s.out_channels * (s.in_channels / groups);
+            weights = s.in_channels * s.out_channels / groups;
   int square = (int)pick(0, 1);
   ptrdiff_t kernel = pick(1, 5), stride = pick(1, 3), dilation = pick(0, 2) ? 1 : 2;
   for (int d = 0; d < 3; d++) {

@@ -1,7 +1,7 @@
-// Convolutions as products: rows are output channels, columns output pixels, k the taps (input channel, kernel position) in
-// the order of the weights. The columns of B are copied from the input panel by panel. So that a tap is one distance and
-// no bound is checked per element, each task first copies the rows of input that its pixels need into strips, padded with
-// zeros and split by phase of the stride.
+// Convolutions as products: rows are output channels, columns output pixels, k the taps (input channel, kernel
+// position) in the order of the weights. The columns of B are copied from the input panel by panel. So that a tap is
+// one distance and no bound is checked per element, each task first copies the rows of input that its pixels need
+// into strips, padded with zeros and split by phase of the stride.
 
 // One spatial axis. Output o and kernel position t read padded position o * stride + t * dilation, which is position
 // o + quotient[t] of the strip of phase slot[t].
@@ -120,7 +120,8 @@ INLINE void copy_row(const float *x, ptrdiff_t in, ptrdiff_t first, ptrdiff_t st
   } else if (stride == 2) {
     for (ptrdiff_t i = 0; i < n; i += LANES) {
       const ptrdiff_t low = first + 2 * i, high = low + LANES;
-      store(to + i, even(load_lanes(x + low, -low, in - low, padding), load_lanes(x + high, -high, in - high, padding)));
+      const vf a = load_lanes(x + low, -low, in - low, padding), b = load_lanes(x + high, -high, in - high, padding);
+      store(to + i, even(a, b));
     }
   } else {
     for (ptrdiff_t i = 0; i < n; i++) {
@@ -340,7 +341,8 @@ static void conv_run(ck_pool *pool, conv_plan *plan) {
   }
   plan->cut = make_cut(plan->rows, plan->pixels, plan->k, products, ck_pool_threads(pool), 1 << 20, most);
   ptrdiff_t tasks = products * plan->cut.tile_blocks * plan->cut.panel_blocks;
-  double work = (double)plan->rows * (double)plan->pixels * (double)larger(plan->k, 1) * (double)products / (double)tasks;
+  double work = (double)plan->rows * (double)plan->pixels * (double)larger(plan->k, 1);
+  work *= (double)products / (double)tasks;
   ck_parallel_for(pool, tasks, work < 1 << 19 ? (ptrdiff_t)((1 << 19) / work) : 1, conv_tasks, plan);
 }
 

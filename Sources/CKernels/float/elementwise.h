@@ -48,9 +48,10 @@ INLINE void binary_loop(ck_binary_op op, int x_col, int y_col, ptrdiff_t n, cons
   ptrdiff_t i = 0;
   for (; i + LANES <= n; i += LANES)
     store(z + i, binary_value(op, x_col ? load(x + i) : x0, y_col ? load(y + i) : y0));
-  if (i < n)
-    store_part(z + i,
-               binary_value(op, x_col ? load_part(x + i, n - i, 1) : x0, y_col ? load_part(y + i, n - i, 1) : y0), n - i);
+  if (i < n) {
+    const vf a = x_col ? load_part(x + i, n - i, 1) : x0, b = y_col ? load_part(y + i, n - i, 1) : y0;
+    store_part(z + i, binary_value(op, a, b), n - i);
+  }
 }
 
 INLINE void binary_row(ck_binary_op op, ptrdiff_t x_col, ptrdiff_t y_col, ptrdiff_t n, const float *x, const float *y,

@@ -14,7 +14,8 @@
 #define TABLE ck_float_kernels_avx512
 #define TABLE_ISA CK_ISA_AVX512
 
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma"))), apply_to = function)
+#define FEATURES "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma"
+#pragma clang attribute push(__attribute__((target(FEATURES))), apply_to = function)
 #include "kernels.h"
 
 #pragma clang attribute pop

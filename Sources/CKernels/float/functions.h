@@ -1,6 +1,6 @@
-// Elementwise functions: one polynomial each, the same operations for any LANES. Error bounds are in units in the last place
-// of the result against the exact value, measured over a dense grid of all magnitudes by the tests. Coefficients are our own
-// weighted minimax fits.
+// Elementwise functions: one polynomial each, the same operations for any LANES. Error bounds are in units in the
+// last place of the result against the exact value, measured over a dense grid of all magnitudes by the tests.
+// Coefficients are our own weighted minimax fits.
 
 INLINE vf magnitude(vf x) { return from_bits(bits(x) & 0x7fffffff); }
 INLINE vf with_sign(vf x, vf sign) { return from_bits(bits(x) | (bits(sign) & (int32_t)0x80000000)); }

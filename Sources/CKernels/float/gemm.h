@@ -2,8 +2,8 @@
 
 enum { LONGEST_K = 384, BLOCK_K = 256 };
 
-// Columns p0 ..< p0 + PANEL of rows k0 ..< k0 + k of B, as [k][PANEL]; columns that B does not have are zeros. May write
-// LANES floats more than that.
+// Columns p0 ..< p0 + PANEL of rows k0 ..< k0 + k of B, as [k][PANEL]; columns that B does not have are zeros. May
+// write LANES floats more than that.
 typedef void (*panel_fn)(const void *source, ptrdiff_t panel, ptrdiff_t k0, ptrdiff_t k, float *to);
 
 typedef struct {
@@ -169,7 +169,7 @@ static void fill_from_matrix(const void *source, ptrdiff_t panel, ptrdiff_t k0, 
     for (ptrdiff_t p = 0; p < k; p++, from += s->row, to += PANEL)
       for (ptrdiff_t j = 0; j < PANEL; j++) to[j] = j < columns ? from[j] : 0;
   } else {
-    // Columns in groups of four keep the writes within few cache lines while each column is read along.
+    // Sixteen rows at a time: each column is read along a cache line, the writes stay within the first-level cache.
     for (ptrdiff_t p0 = 0; p0 < k; p0 += 16) {
       ptrdiff_t p1 = smaller(k, p0 + 16);
       for (ptrdiff_t j = 0; j < PANEL; j++)
@@ -274,9 +274,9 @@ static void run_gemm(ck_pool *pool, gemm_call *call, ptrdiff_t count) {
   ck_parallel_for(pool, tasks, work < 1 << 19 ? (ptrdiff_t)((1 << 19) / work) : 1, gemm_tasks, call);
 }
 
-static void sgemm(ck_pool *pool, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const float *a, ptrdiff_t a_row, ptrdiff_t a_col,
-                  const float *b, ptrdiff_t b_row, ptrdiff_t b_col, const float *packed, float *c, ptrdiff_t c_stride,
-                  const ck_epilogue *epilogue) {
+static void sgemm(ck_pool *pool, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const float *a, ptrdiff_t a_row,
+                  ptrdiff_t a_col, const float *b, ptrdiff_t b_row, ptrdiff_t b_col, const float *packed, float *c,
+                  ptrdiff_t c_stride, const ck_epilogue *epilogue) {
   gemm_call call = {.shared = {.m = m,
                                .n = n,
                                .k = k,

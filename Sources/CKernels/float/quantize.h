@@ -142,7 +142,8 @@ QUANT_TASK(fake_quantize_task, BOTH)
 
 static void quantize(ck_pool *pool, ck_quant_type type, ptrdiff_t outer, ptrdiff_t channels, ptrdiff_t inner,
                      const float *x, const float *scale, const int32_t *zero_point, void *q) {
-  quant_call c = {.type = type, .channels = channels, .inner = inner, .x = x, .scale = scale, .zero = zero_point, .to = q};
+  quant_call c = {
+      .type = type, .channels = channels, .inner = inner, .x = x, .scale = scale, .zero = zero_point, .to = q};
   ck_parallel_for(pool, outer * channels * inner, ELEMENTS_PER_TASK, quantize_task, &c);
 }
 
@@ -155,6 +156,7 @@ static void dequantize(ck_pool *pool, ck_quant_type type, ptrdiff_t outer, ptrdi
 
 static void fake_quantize(ck_pool *pool, ck_quant_type type, ptrdiff_t outer, ptrdiff_t channels, ptrdiff_t inner,
                           const float *x, const float *scale, const int32_t *zero_point, float *y) {
-  quant_call c = {.type = type, .channels = channels, .inner = inner, .x = x, .scale = scale, .zero = zero_point, .y = y};
+  quant_call c = {
+      .type = type, .channels = channels, .inner = inner, .x = x, .scale = scale, .zero = zero_point, .y = y};
   ck_parallel_for(pool, outer * channels * inner, ELEMENTS_PER_TASK, fake_quantize_task, &c);
 }

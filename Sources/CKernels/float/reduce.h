@@ -1,5 +1,5 @@
-// Reductions, softmax, normalization. Along contiguous elements a sum has 32 lanes (element i in lane i mod 32), folded by
-// halves; along strided ones it is taken in order.
+// Reductions, softmax, normalization. Along contiguous elements a sum has 32 lanes (element i in lane i mod 32),
+// folded by halves; along strided ones it is taken in order.
 
 enum { VIRTUAL = 32, PARTS = VIRTUAL / LANES };
 

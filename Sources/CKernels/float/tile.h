@@ -2,8 +2,8 @@
 
 #define PANEL (TILE_VECTORS * LANES)
 
-// What follows the last k: v = alpha v + row + column + residual, clipped. A bias that is not there is -0, which changes no
-// bit of a sum; limits that are not there are infinite.
+// What follows the last k: v = alpha v + row + column + residual, clipped. A bias that is not there is -0, which
+// changes no bit of a sum; limits that are not there are infinite.
 typedef struct {
   float alpha, low, high;
   const float *row_bias, *column_bias, *residual;
@@ -45,8 +45,8 @@ INLINE void tile_store(vf *acc, int rows, int vectors, float *c, ptrdiff_t c_row
       store(c + i * c_row + v * LANES, acc[i * vectors + v]);
 }
 
-// One tile. B is a packed panel [k][PANEL], of which the first `vectors` vectors are used. A is packed [k][rows], or rows at
-// a distance of a_row. With `resume` the sums go on from C. `end` is NULL unless these are the last k.
+// One tile. B is a packed panel [k][PANEL], of which the first `vectors` vectors are used. A is packed [k][rows], or
+// rows at a distance of a_row. With `resume` the sums go on from C. `end` is NULL unless these are the last k.
 typedef void (*tile_fn)(ptrdiff_t k, const float *a, ptrdiff_t a_row, const float *b, float *c, ptrdiff_t c_row,
                         int resume, const tile_end *end);
 
@@ -117,8 +117,8 @@ TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12)
 static const tile_fn tiles[2][2][TILE_ROWS + 1] = {{ROW_TABLE(strided1), ROW_TABLE(strided)},
                                                     {ROW_TABLE(packed1), ROW_TABLE(packed)}};
 
-// Few rows by many columns: sums for WIDE panels at once, so that enough of them are in flight. Panel q's vectors begin at
-// b + q * panel_step, rows of B are k_step apart.
+// Few rows by many columns: sums for WIDE panels at once, so that enough of them are in flight. Panel q's vectors
+// begin at b + q * panel_step, rows of B are k_step apart.
 #define WIDE 4
 #if TILE_ROWS == 12
 #define FEW_ROWS 3

@@ -1,4 +1,5 @@
-// Transposed convolutions as one ordinary convolution per phase of the stride: the outputs of one phase see the same taps.
+// Transposed convolutions as one ordinary convolution per phase of the stride: the outputs of one phase see the same
+// taps.
 
 // The phases of one axis. Output o has residue (o + pad) mod stride and reads the kernel positions of that residue.
 typedef struct {

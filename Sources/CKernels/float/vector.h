@@ -1,5 +1,5 @@
-// Vectors of LANES floats. Arithmetic on them is that of their elements, so what is written with them once gives the same
-// bits for every LANES. Included by each instruction set's file inside its target attribute.
+// Vectors of LANES floats. Arithmetic on them is that of their elements, so what is written with them once gives the
+// same bits for every LANES. Included by each instruction set's file inside its target attribute.
 
 #pragma STDC FP_CONTRACT OFF
 

@@ -1,6 +1,6 @@
-// Windows over one plane at a time: depthwise convolution and pooling. A block of output rows is computed from strips (see
-// conv.h), vectors lying along a row of output, or along several rows where rows are short: the elements between two rows
-// of the strip are computed too and dropped.
+// Windows over one plane at a time: depthwise convolution and pooling. A block of output rows is computed from strips
+// (see conv.h), vectors lying along a row of output, or along several rows where rows are short: the elements between
+// two rows of the strip are computed too and dropped.
 
 typedef enum { WINDOW_FMA, WINDOW_MAX, WINDOW_SUM, WINDOW_ABS, WINDOW_SQUARE } window_op;
 
@@ -148,9 +148,9 @@ static void window_sums(window_block *w, window_op op, const float *weights, ptr
 
 // ---- windows of common sizes, straight from the input
 
-// One column of vectors (outputs x ..< x + LANES of every row) of one plane, `rows` rows of output at a time, so that what is
-// read serves several windows. Per output: rising ky, then kx. Rows outside of the input are read from `outside`, elements
-// outside of a row are `rest`.
+// One column of vectors (outputs x ..< x + LANES of every row) of one plane, `rows` rows of output at a time, so that
+// what is read serves several windows. Per output: rising ky, then kx. Rows outside of the input are read from
+// `outside`, elements outside of a row are `rest`.
 typedef struct {
   const float *x, *outside, *weights;
   ptrdiff_t weight_step, in_rows, in_columns, out_rows, out_columns, pad_rows, pad_columns;
@@ -160,7 +160,8 @@ typedef struct {
   float *y;
 } direct_plane;
 
-INLINE void direct_column(window_op op, int kernel, int stride, int rows, int inner, const direct_plane *p, ptrdiff_t x) {
+INLINE void direct_column(window_op op, int kernel, int stride, int rows, int inner, const direct_plane *p,
+                          ptrdiff_t x) {
   const float none = op == WINDOW_MAX ? -INFINITY : 0;
   const vf rest = splat(none);
   const ptrdiff_t first = x * stride - p->pad_columns, count = p->out_columns - x;

@@ -6,9 +6,9 @@
 #include "ck_cpu.h"
 #include "ck_threads.h"
 
-// Float32 kernels. Every output element is one fixed expression tree of its inputs, so results are the same bits for any
-// instruction set, number of threads and blocking (NaN payloads excepted). All tensors are dense in memory and counted
-// in elements; `pool` may be NULL. Sizes of zero are allowed and then nothing is read or written but what the
+// Float32 kernels. Every output element is one fixed expression tree of its inputs, so results are the same bits for
+// any instruction set, number of threads and blocking (NaN payloads excepted). All tensors are dense in memory and
+// counted in elements; `pool` may be NULL. Sizes of zero are allowed and then nothing is read or written but what the
 // definition gives (a product over k = 0 is 0). Callers check sizes; nothing here does.
 
 /// Elementwise functions of one argument, `a` and `b` being parameters. NaN gives NaN.
@@ -132,14 +132,16 @@ typedef struct ck_float_kernels {
   /// Floats that packed weights take; they serve every batch size and spatial size.
   size_t (*conv_packed_size)(const ck_conv_shape *shape);
   void (*conv_pack)(const ck_conv_shape *shape, const float *weights, float *packed);
-  /// Each sum is fma(w, x, sum) over input channel, depth, height, width of the kernel in the order of the weights from
-  /// +0, padding being x = 0; then the epilogue with bias_row. x [batch][in_channels][in...], y [batch][out_channels][out...].
+  /// Each sum is fma(w, x, sum) over input channel, depth, height, width of the kernel in the order of the weights
+  /// from +0, padding being x = 0; then the epilogue with bias_row. x [batch][in_channels][in...], y
+  /// [batch][out_channels][out...].
   void (*conv)(ck_pool *pool, const ck_conv_shape *shape, const float *x, const float *packed, float *y,
                const ck_epilogue *epilogue);
 
-  /// Transposed convolution: `in` and `in_channels` are those of x; weights [in_channels][out_channels / groups][kernel...].
-  /// out[o] collects x[i] w[k] where o = i * stride - pad + k * dilation: fma over input channel, then the kernel
-  /// positions that reach o, in rising order, from +0; kernel positions whose input lies outside count as x = 0.
+  /// Transposed convolution: `in` and `in_channels` are those of x; weights [in_channels][out_channels /
+  /// groups][kernel...]. out[o] collects x[i] w[k] where o = i * stride - pad + k * dilation: fma over input channel,
+  /// then the kernel positions that reach o, in rising order, from +0; kernel positions whose input lies outside
+  /// count as x = 0.
   size_t (*conv_transpose_packed_size)(const ck_conv_shape *shape);
   void (*conv_transpose_pack)(const ck_conv_shape *shape, const float *weights, float *packed);
   void (*conv_transpose)(ck_pool *pool, const ck_conv_shape *shape, const float *x, const float *packed, float *y,
@@ -160,13 +162,14 @@ typedef struct ck_float_kernels {
 
   /// y[outer][inner] over the middle axis of x[outer][n][inner]. With inner = 1 element i goes to lane i mod 32, lanes
   /// are folded 16, 8, 4, 2, 1; otherwise the elements are taken in order.
-  void (*reduce)(ck_pool *pool, ck_reduce_op op, ptrdiff_t outer, ptrdiff_t n, ptrdiff_t inner, const float *x, float *y);
+  void (*reduce)(ck_pool *pool, ck_reduce_op op, ptrdiff_t outer, ptrdiff_t n, ptrdiff_t inner, const float *x,
+                 float *y);
   /// Softmax over the middle axis: exp(x - max) / sum (log: x - max - log(sum)), sum as in `reduce`. A maximum of -inf
   /// gives NaN, as the definition does.
   void (*softmax)(ck_pool *pool, int log, ptrdiff_t outer, ptrdiff_t n, ptrdiff_t inner, const float *x, float *y);
-  /// Rows of n: fma((x - mean) * inv, scale, bias) with inv = 1 / sqrt(variance + epsilon); mean and variance (the mean of
-  /// (x - mean)^2) as by `reduce`. `rms`: no mean is subtracted. scale and bias may be NULL (1 and nothing); mean_out and
-  /// inv_out (one per row) may be NULL.
+  /// Rows of n: fma((x - mean) * inv, scale, bias) with inv = 1 / sqrt(variance + epsilon); mean and variance (the
+  /// mean of (x - mean)^2) as by `reduce`. `rms`: no mean is subtracted. scale and bias may be NULL (1 and nothing);
+  /// mean_out and inv_out (one per row) may be NULL.
   void (*layer_norm)(ck_pool *pool, int rms, ptrdiff_t rows, ptrdiff_t n, float epsilon, const float *x,
                      const float *scale, const float *bias, float *y, float *mean_out, float *inv_out);
 

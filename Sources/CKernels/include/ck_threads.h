@@ -28,6 +28,6 @@ int ck_processor_count(void);
 void ck_parallel_for(ck_pool *pool, ptrdiff_t count, ptrdiff_t grain, ck_range_fn fn, void *context);
 
 /// At least `bytes` of 64-byte aligned memory that belongs to the calling thread until its next call with the same
-/// `slot` (0 ..< 4), zeros when it is new, freed when the thread ends. Slots 0 and 1 are for the body of a loop, 2 for what
-/// calls a loop, 3 belongs to the histogram. Aborts without memory: callers ask for bounded amounts only.
+/// `slot` (0 ..< 4), zeros when it is new, freed when the thread ends. Slots 0 and 1 are for the body of a loop, 2
+/// for what calls a loop, 3 belongs to the histogram. Aborts without memory: callers ask for bounded amounts only.
 void *ck_scratch(int slot, size_t bytes);

@@ -208,8 +208,8 @@ ck_summary ck_summarize(ck_isa isa, ck_pool *pool, const float *x, ptrdiff_t n) 
 
 // ---- histogram
 
-// Four tables of 32-bit counters take turns, so that equal neighbours do not wait for each other. A call of a thread adds
-// at most HISTOGRAM_BLOCK elements before they are added up; what it touched is noted by pages of bins.
+// Four tables of 32-bit counters take turns, so that equal neighbours do not wait for each other. A call of a thread
+// adds at most HISTOGRAM_BLOCK elements before they are added up; what it touched is noted by pages of bins.
 enum { TABLES = 4, PAGE_BITS = 8, PAGES = CK_HISTOGRAM_BINS >> PAGE_BITS, HISTOGRAM_BLOCK = 1 << 20 };
 
 typedef struct {
