@@ -98,7 +98,9 @@ let package = Package(
     tests("IntegerKernelsTests", ["CKernels", "ONNXTensor", "IntegerKernels"]),
     tests("ONNXFormatTests", ["COnnx", "ONNXTensor", "ONNXGraph", "ONNXFormat"]),
     tests("QuantCoreTests", ["ONNXTensor", "ONNXGraph", "QuantCore"]),
-    tests("OperatorLibraryTests", ["ONNXTensor", "ONNXGraph", "OperatorLibrary", "FloatExecution", "ONNXFormat"]),
+    tests(
+      "OperatorLibraryTests",
+      ["ONNXTensor", "ONNXGraph", "FloatKernels", "OperatorLibrary", "FloatExecution", "ONNXFormat"]),
     tests("FloatExecutionTests", ["ONNXTensor", "ONNXGraph", "FloatKernels", "ONNXFormat", "FloatExecution"]),
     tests(
       "IntegerExecutionTests",

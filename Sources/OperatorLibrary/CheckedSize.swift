@@ -4,9 +4,13 @@ import ONNXTensor
 /// Arithmetic on sizes that come from files and inputs: checked, so that nonsense is an error and not a trap.
 enum CheckedSize {
   static func product(_ factors: some Sequence<Int>) throws(OperatorError) -> Int {
+    // The other extents of an empty shape must make sense too: parts of it are multiplied elsewhere.
     var result = 1
-    for factor in factors { result = try multiply(result, factor) }
-    return result
+    var isEmpty = false
+    for factor in factors {
+      if factor == 0 { isEmpty = true } else { result = try multiply(result, factor) }
+    }
+    return isEmpty ? 0 : result
   }
 
   static func multiply(_ left: Int, _ right: Int) throws(OperatorError) -> Int {
@@ -57,7 +61,7 @@ extension EvaluationContext {
 /// Elements between neighbours of each axis in a dense row-major tensor.
 func rowMajorStrides(_ shape: [Int]) -> [Int] {
   var strides = [Int](repeating: 1, count: shape.count)
-  for axis in stride(from: shape.count - 2, through: 0, by: -1) { strides[axis] = strides[axis + 1] * shape[axis + 1] }
+  for axis in stride(from: shape.count - 2, through: 0, by: -1) { strides[axis] = strides[axis + 1] &* shape[axis + 1] }
   return strides
 }
 

@@ -63,6 +63,7 @@ package struct TensorInputs {
         throw OperatorError("input \(index) is missing")
       }
       guard let tensor = value.tensor else { throw OperatorError("input \(index) is not a tensor") }
+      if tensor.count == 0 { _ = try CheckedSize.product(tensor.shape) }
       return tensor
     }
   }

@@ -172,7 +172,7 @@ package struct WindowGeometry {
       let start = position[axis] * strides[axis] - padBegin[axis]
       let end = input[axis] + padEnd[axis]
       // Kernel positions k with start + k * dilation < end.
-      let inside = start >= end ? 0 : (end - start + dilations[axis] - 1) / dilations[axis]
+      let inside = start >= end ? 0 : (end - start - 1) / dilations[axis] + 1
       count *= min(inside, kernel[axis])
     }
     return count

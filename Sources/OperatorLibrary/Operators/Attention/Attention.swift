@@ -80,7 +80,9 @@ enum Attention: Operator {
     let (present, presentValue) = (k, v)
     let total = k.length
     let padding = try inputs.optional(6)?.integers
-    if let padding, padding.count != q.batch || pastKey != nil {
+    if let padding,
+      padding.count != q.batch || pastKey != nil || padding.contains(where: { $0 < 0 || $0 > total })
+    {
       throw OperatorError("nonpad_kv_seqlen needs one length for each sample, and no past")
     }
     // The reference scales both operands by the root of the scale.
@@ -182,7 +184,7 @@ enum Attention: Operator {
     func add(to scores: inout [T], _ isMasked: inout [Bool]) {
       let (queries, keys) = (shape[2], shape[3])
       let isBounded = attributes.isCausal || attributes.left >= 0 || attributes.right >= 0 || padding != nil
-      guard mask != nil || isBounded else { return }
+      guard keys > 0, mask != nil || isBounded else { return }
       for n in 0..<shape[0] {
         for head in 0..<shape[1] {
           for i in 0..<queries {

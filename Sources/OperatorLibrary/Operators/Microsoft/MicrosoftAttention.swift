@@ -26,7 +26,7 @@ enum MicrosoftAttention: MicrosoftOperator {
       try w.require(rank: 2, "the weight")
       try w.require(x.elementType, "the weight")
       let widths = sizes.flatMap { $0.isEmpty ? nil : $0 } ?? Array(repeating: w.shape[1] / 3, count: 3)
-      guard widths.count == 3, widths[0] == widths[1], widths.allSatisfy({ $0 >= 0 && $0 % heads == 0 }),
+      guard widths.count == 3, widths[0] == widths[1], widths.allSatisfy({ $0 >= 0 && $0 <= w.shape[1] && $0 % heads == 0 }),
         widths.reduce(0, &+) == w.shape[1]
       else { throw OperatorError("projections \(widths) do not fit a weight of \(w.shape) and \(heads) heads") }
       let bias = try inputs.optional(2)

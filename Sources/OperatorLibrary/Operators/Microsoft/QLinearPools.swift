@@ -64,8 +64,7 @@ private enum QLinearPool {
     if isChannelsLast { values = try moved(values, from: x.shape.count - 1, to: 1, context) }
     var pooled = try pool(values)
     if isChannelsLast { pooled = try moved(pooled, from: 1, to: x.shape.count - 1, context) }
-    let factor = x.scales[0] / requantizer.scale
-    return requantizer.tensor(pooled.array(Float.self).map { requantizer.code($0 * factor) }, shape: pooled.shape)
+    return requantizer.quantize(pooled.array(Float.self).map { $0 * x.scales[0] }, shape: pooled.shape)
   }
 
   private static func moved(_ x: Tensor, from: Int, to: Int, _ context: EvaluationContext) throws -> Tensor {

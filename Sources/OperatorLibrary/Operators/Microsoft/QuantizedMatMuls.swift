@@ -88,7 +88,7 @@ enum MatMulNBits: MicrosoftOperator {
 
     init(_ node: OperatorNode) throws {
       guard let k = try node.int("K"), let n = try node.int("N"), let block = try node.int("block_size"), k >= 0, n >= 0,
-        block >= 8, block <= 1 << 20
+        k < 1 << 40, n < 1 << 40, block >= 8, block <= 1 << 20
       else { throw OperatorError("attributes 'K', 'N' and 'block_size' make no sense") }
       bits = try node.int("bits", default: 4)
       guard bits == 2 || bits == 4 || bits == 8, block * bits % 8 == 0 else {

@@ -92,7 +92,7 @@ enum DFT: Operator {
       ]
     }
     let axis = try checkedAxis(axisValue, extents.count)
-    let given = extents[axis].known.map { isInverse && isOneSided ? 2 * ($0 - 1) : $0 }
+    let given = extents[axis].known.map { isInverse && isOneSided ? ($0 - 1) &* 2 : $0 }
     let count = lengthKnown ? inputs.constant(1)?.integers?.first ?? given : nil
     if isOneSided && !isInverse {
       extents[axis] = count.map { Extent($0 / 2 + 1) } ?? .unknown

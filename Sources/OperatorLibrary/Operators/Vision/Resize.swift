@@ -246,7 +246,8 @@ private struct Resampler {
     let taps = mode == .nearest ? 1 : 2 - 2 * start
     var result = AxisMap(taps: taps, indices: [], weights: [], outside: [])
     for index in 0..<axis.output {
-      let x = coordinate(Double(index), axis, real: real)
+      let raw = coordinate(Double(index), axis, real: real)
+      let x = raw.isNaN ? 0 : min(max(raw, -1e15), 1e15)
       result.outside.append(coordinates == .tfCropAndResize && (x < 0 || x > last))
       if mode == .nearest {
         let nearest =
