@@ -66,7 +66,8 @@ def classifier(report, entry, count, folder, targets, floors):
         }
         sqnr = {"onnxruntime": metrics.sqnr_db(expected, outputs)}
         for output in result["outputs"]:
-            sqnr[output["pair"]] = output["sqnr_db"]
+            # Infinity, where both are equal, comes as a string: JSON has no number for it.
+            sqnr[output["pair"]] = float(output["sqnr_db"]) if output["sqnr_db"] is not None else None
         exact = (metrics.top1(outputs) == labels).mean() * 100
         report.line(
             f"  {name}: top-1 float {result['top1']['float']:.2f}, fake-quant {result['top1']['fake_quant']:.2f}, integer "
