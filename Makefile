@@ -29,6 +29,7 @@ SWIFT_TEST := swift test -c $(CONFIGURATION) --disable-testable-imports --disabl
 all: build
 
 -include proto/proto.mk
+-include docs/examples/example.mk
 
 setup: machine venv
 
@@ -82,6 +83,7 @@ test: setup
 	$(MAKE) conformance
 	$(MAKE) interop
 	$(MAKE) accuracy
+	$(MAKE) example
 	$(MAKE) demo
 
 test-full: test
