@@ -34,7 +34,9 @@ enum CheckedSize {
 
   /// Throws unless a tensor of this shape can exist.
   static func check(_ shape: [Int], of elementType: ElementType) throws(OperatorError) {
-    if let extent = shape.first(where: { $0 < 0 }) { throw OperatorError("negative extent \(extent) in shape \(shape)") }
+    if let extent = shape.first(where: { $0 < 0 }) {
+      throw OperatorError("negative extent \(extent) in shape \(shape)")
+    }
     guard let bytes = elementType.byteCount(elements: try product(shape)), bytes <= memory else {
       throw OperatorError("shape \(shape) of \(elementType.name) is larger than the memory of this machine")
     }

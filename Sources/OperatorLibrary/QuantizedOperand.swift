@@ -10,8 +10,9 @@ struct QuantizedOperand {
 
   /// `axis` is the channel axis of one-dimensional parameters.
   init(_ tensor: Tensor, scale: Tensor?, zeroPoint: Tensor?, axis: Int? = nil, what: String) throws {
-    guard tensor.elementType == .int8 || tensor.elementType == .uint8 || tensor.elementType == .int16
-      || tensor.elementType == .uint16, let codes = tensor.integers
+    guard
+      tensor.elementType == .int8 || tensor.elementType == .uint8 || tensor.elementType == .int16
+        || tensor.elementType == .uint16, let codes = tensor.integers
     else { throw OperatorError("\(what) has type \(tensor.elementType.name), which is not a quantized type") }
     elementType = tensor.elementType
     shape = tensor.shape

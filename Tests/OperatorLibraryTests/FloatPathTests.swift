@@ -160,7 +160,7 @@ import Testing
       absent: Set(tensors.indices.filter { tensors[$0] == nil }), attributes: test.attributes)
     let type = try #require(OperatorCatalog.find(node))
     let inferred = try type.infer(
-      OperatorNode(node, opset: test.opset), tensors.map { $0.map { .tensor(.float32, $0.shape) } })
+      OperatorNode(node, opset: test.opset), tensors.map { $0.map { InferredValue.tensor(.float32, $0.shape) } })
     let result = try Self.run(test, tensors, .serial)
     #expect(inferred.first??.staticShape == result.shape, "\(test.opType)")
     #expect(inferred.first??.elementType == .float32)

@@ -4,7 +4,7 @@ import ONNXTensor
 
 /// Scaled dot-product attention with masks, caches, grouped heads, soft capping and sliding windows.
 ///
-/// Opsets 23, 24 (`nonpad_kv_seqlen`), 25 (windows). Narrow types are rounded after each step, as ONNX's reference does.
+/// Opsets 23, 24 (`nonpad_kv_seqlen`), 25 (windows). Narrow types are rounded after each step, as the reference does.
 enum Attention: Operator {
   struct Attributes {
     let isCausal: Bool

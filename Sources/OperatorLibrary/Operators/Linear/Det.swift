@@ -17,7 +17,9 @@ enum Det: Operator {
     let n = x.shape[x.rank - 1]
     let batch = Array(x.shape.dropLast(2))
     let values = try x.reals(T.self)
-    let results = (0..<extent(batch)).map { determinant(values[($0 * n * n)..<(($0 + 1) * n * n)].map { Double($0) }, n) }
+    let results = (0..<extent(batch)).map {
+      determinant(values[($0 * n * n)..<(($0 + 1) * n * n)].map { Double($0) }, n)
+    }
     return try Tensor(reals: results.map { T($0) }, as: x.elementType, shape: batch)
   }
 

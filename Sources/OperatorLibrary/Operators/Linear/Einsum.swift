@@ -23,7 +23,9 @@ enum Einsum: Operator {
       terms = try left.split(separator: ",", omittingEmptySubsequences: false).map { try Self.parse($0, of: text) }
       if let right {
         output = try Self.parse(Substring(right), of: text)
-        guard Set(output).count == output.count else { throw OperatorError("equation '\(text)' repeats an output label") }
+        guard Set(output).count == output.count else {
+          throw OperatorError("equation '\(text)' repeats an output label")
+        }
       } else {
         var counts: [Character: Int] = [:]
         for label in terms.joined() where label != "." { counts[label, default: 0] += 1 }
@@ -231,7 +233,9 @@ enum Einsum: Operator {
     var sizes: [Character: Extent] = [:]
     for (term, shape) in zip(terms, shapes) {
       for (label, extent) in zip(term, shape) {
-        if let known = sizes[label], known.known != 1 { sizes[label] = known.merged(with: extent) } else {
+        if let known = sizes[label], known.known != 1 {
+          sizes[label] = known.merged(with: extent)
+        } else {
           sizes[label] = extent
         }
       }

@@ -150,7 +150,8 @@ struct MatrixProductShape {
 
 /// c[m][n] = a b by definition; (row, column) strides of a and b.
 func multiplyMatrices<T: ComputeElement>(
-  m: Int, n: Int, k: Int, a: Swift.Slice<UnsafeBufferPointer<T>>, rows: (Int, Int), b: Swift.Slice<UnsafeBufferPointer<T>>,
+  m: Int, n: Int, k: Int, a: Swift.Slice<UnsafeBufferPointer<T>>, rows: (Int, Int),
+  b: Swift.Slice<UnsafeBufferPointer<T>>,
   columns: (Int, Int), into c: UnsafeMutableBufferPointer<T>
 ) {
   let a = UnsafeBufferPointer(rebasing: a)

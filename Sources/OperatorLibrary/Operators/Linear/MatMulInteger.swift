@@ -22,7 +22,8 @@ enum MatMulInteger: Operator {
       throw OperatorError("\(what) has type \(x.elementType.name), expected int8 or uint8")
     }
     let zeros = try QuantizedOperand.zeroPoints(zeroPoint, of: x.elementType, what: what)
-    let strides = try parameterStrides(zeroPoint?.shape ?? [], of: x.shape, axis: axis, what: "the zero point of \(what)")
+    let strides = try parameterStrides(
+      zeroPoint?.shape ?? [], of: x.shape, axis: axis, what: "the zero point of \(what)")
     var result: [Int32] = []
     result.reserveCapacity(codes.count)
     var index = [Int](repeating: 0, count: x.rank)

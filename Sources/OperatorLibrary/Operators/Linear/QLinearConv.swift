@@ -1,7 +1,7 @@
 import ONNXGraph
 import ONNXTensor
 
-/// Convolution of quantized tensors: exact 32-bit sums with an int32 bias, then one float32 multiplication and rounding.
+/// Convolution of quantized tensors: exact 32-bit sums with an int32 bias, one float32 multiplication, one rounding.
 /// Opset 10.
 enum QLinearConv: Operator {
   static func prepare(_ node: OperatorNode) throws -> Kernel {

@@ -81,7 +81,9 @@ enum Momentum: Operator {
 
 /// Inputs: rate, step count, then all parameters, all gradients and all of each state; outputs: parameters, states.
 private enum TrainingStep {
-  typealias Update = (_ rate: Double, _ count: Double, _ x: Double, _ g: Double, _ states: [Double]) -> (Double, [Double])
+  typealias Update = (_ rate: Double, _ count: Double, _ x: Double, _ g: Double, _ states: [Double]) -> (
+    Double, [Double]
+  )
 
   static func run(_ inputs: TensorInputs, states: Int, _ update: Update) throws -> [RuntimeValue?] {
     let kinds = 2 + states
@@ -99,7 +101,8 @@ private enum TrainingStep {
       let values = try tensors.map { try $0.reals(Double.self) }
       var results = [[Double]](repeating: [], count: 1 + states)
       for index in 0..<tensors[0].count {
-        let (x, new) = update(rate, count, values[0][index], values[1][index], (0..<states).map { values[2 + $0][index] })
+        let (x, new) = update(
+          rate, count, values[0][index], values[1][index], (0..<states).map { values[2 + $0][index] })
         results[0].append(x)
         for state in 0..<states { results[1 + state].append(new[state]) }
       }

@@ -31,7 +31,8 @@ enum FusedMatMul: MicrosoftOperator {
     let strides = rowMajorStrides(x.shape)
     var order = Array(x.shape.indices)
     order.swapAt(x.rank - 1, x.rank - 2)
-    return try OffsetGather(tables: order.map { OffsetGather.axis(count: x.shape[$0], stride: strides[$0]) })(x, context)
+    return try OffsetGather(tables: order.map { OffsetGather.axis(count: x.shape[$0], stride: strides[$0]) })(
+      x, context)
   }
 
   static func infer(_ node: OperatorNode, _ inputs: [InferredValue?]) throws -> [InferredValue?] {

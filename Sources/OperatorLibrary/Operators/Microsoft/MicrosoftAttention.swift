@@ -26,7 +26,8 @@ enum MicrosoftAttention: MicrosoftOperator {
       try w.require(rank: 2, "the weight")
       try w.require(x.elementType, "the weight")
       let widths = sizes.flatMap { $0.isEmpty ? nil : $0 } ?? Array(repeating: w.shape[1] / 3, count: 3)
-      guard widths.count == 3, widths[0] == widths[1], widths.allSatisfy({ $0 >= 0 && $0 <= w.shape[1] && $0 % heads == 0 }),
+      guard widths.count == 3, widths[0] == widths[1],
+        widths.allSatisfy({ $0 >= 0 && $0 <= w.shape[1] && $0 % heads == 0 }),
         widths.reduce(0, &+) == w.shape[1]
       else { throw OperatorError("projections \(widths) do not fit a weight of \(w.shape) and \(heads) heads") }
       let bias = try inputs.optional(2)
@@ -105,7 +106,9 @@ enum MicrosoftAttention: MicrosoftOperator {
       pairs.map { v.offset($0, $1) }, transposed: false, context)
     let output = try AttentionCore.output(y, batch, heads, length, v.size, rank: 3, as: projected.elementType)
     guard context.outputCount > 1 else { return [.tensor(output)] }
-    guard k.size == v.size else { throw OperatorError("keys of \(k.size) and values of \(v.size) have no common cache") }
+    guard k.size == v.size else {
+      throw OperatorError("keys of \(k.size) and values of \(v.size) have no common cache")
+    }
     let present = try Tensor(
       reals: k.values + v.values, as: projected.elementType, shape: [2, batch, heads, total, k.size])
     return [.tensor(output), .tensor(present)]

@@ -71,6 +71,7 @@ private enum QLinearPool {
     var order = Array(x.shape.indices)
     order.insert(order.remove(at: from), at: to)
     let strides = rowMajorStrides(x.shape)
-    return try OffsetGather(tables: order.map { OffsetGather.axis(count: x.shape[$0], stride: strides[$0]) })(x, context)
+    return try OffsetGather(tables: order.map { OffsetGather.axis(count: x.shape[$0], stride: strides[$0]) })(
+      x, context)
   }
 }

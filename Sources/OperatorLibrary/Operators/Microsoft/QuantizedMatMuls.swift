@@ -87,7 +87,8 @@ enum MatMulNBits: MicrosoftOperator {
     var blocks: Int { (k + block - 1) / block }
 
     init(_ node: OperatorNode) throws {
-      guard let k = try node.int("K"), let n = try node.int("N"), let block = try node.int("block_size"), k >= 0, n >= 0,
+      guard let k = try node.int("K"), let n = try node.int("N"), let block = try node.int("block_size"), k >= 0,
+        n >= 0,
         k < 1 << 40, n < 1 << 40, block >= 8, block <= 1 << 20
       else { throw OperatorError("attributes 'K', 'N' and 'block_size' make no sense") }
       bits = try node.int("bits", default: 4)
@@ -101,7 +102,8 @@ enum MatMulNBits: MicrosoftOperator {
 
   static func prepare(_ node: OperatorNode) throws -> Kernel {
     let attributes = try Attributes(node)
-    let isConstant = (1...2).allSatisfy { node.constant($0) != nil }
+    let isConstant =
+      (1...2).allSatisfy { node.constant($0) != nil }
       && (3...4).allSatisfy { !node.hasInput($0) || node.constant($0) != nil }
     let cache = isConstant ? PackedWeightCache() : nil
     return .tensors { inputs, context in
@@ -145,7 +147,8 @@ enum MatMulNBits: MicrosoftOperator {
     let codes = b.array(UInt8.self)
     let scales = try inputs[2].reals(Float.self)
     guard codes.count == n * blocks * blob, scales.count == n * blocks else {
-      throw OperatorError("input B of shape \(b.shape) and \(scales.count) scales do not fit \(n) rows of \(blocks) blocks")
+      throw OperatorError(
+        "input B of shape \(b.shape) and \(scales.count) scales do not fit \(n) rows of \(blocks) blocks")
     }
     func field(_ bytes: [UInt8], _ base: Int, _ index: Int) -> Float {
       let perByte = 8 / bits

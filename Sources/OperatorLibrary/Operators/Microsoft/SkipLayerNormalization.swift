@@ -52,7 +52,8 @@ private enum SkipForm {
     }
   }
 
-  private static func added<T: ComputeReal>(_ type: T.Type, _ x: Tensor, _ skip: Tensor, _ bias: Tensor?) throws -> Tensor
+  private static func added<T: ComputeReal>(_ type: T.Type, _ x: Tensor, _ skip: Tensor, _ bias: Tensor?) throws
+    -> Tensor
   {
     var y = try x.reals(T.self)
     let other = try skip.reals(T.self)

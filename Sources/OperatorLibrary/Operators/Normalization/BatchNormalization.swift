@@ -19,7 +19,8 @@ enum BatchNormalization: Operator {
       let parameters = try (1...4).map { try inputs[$0] }
       let channels = isSpatial ? (x.rank > 1 ? x.shape[1] : 1) : extent(x.shape.dropFirst())
       for (index, parameter) in parameters.enumerated() where parameter.count != channels {
-        throw OperatorError("input \(index + 1) of shape \(parameter.shape) is not one value for each of \(channels) channels")
+        throw OperatorError(
+          "input \(index + 1) of shape \(parameter.shape) is not one value for each of \(channels) channels")
       }
       let sizes = (outer: x.shape[0], channels: channels, inner: isSpatial ? extent(x.shape.dropFirst(2)) : 1)
       if x.elementType == .float32, !isTraining, parameters.allSatisfy({ $0.elementType == .float32 }) {

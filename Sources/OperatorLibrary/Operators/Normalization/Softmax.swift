@@ -52,7 +52,8 @@ enum SoftmaxFamily {
     }
   }
 
-  private static func run<T: ComputeReal>(_ type: T.Type, _ x: Tensor, _ split: AxisSplit, _ form: Form) throws -> Tensor
+  private static func run<T: ComputeReal>(_ type: T.Type, _ x: Tensor, _ split: AxisSplit, _ form: Form) throws
+    -> Tensor
   {
     var y = try x.reals(T.self)
     let isNarrow = x.elementType == .float16 || x.elementType == .bfloat16

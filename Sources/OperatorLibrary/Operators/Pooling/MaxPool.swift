@@ -21,7 +21,8 @@ enum MaxPool: Operator {
         _ type: T.Type, lowest: T, isNaN: (T) -> Bool
       ) -> [RuntimeValue?] {
         let (best, indices) = pool(
-          x.array(T.self), planes: x.shape[0] * x.shape[1], geometry, lowest: lowest, isNaN: isNaN, isIndexed: isIndexed,
+          x.array(T.self), planes: x.shape[0] * x.shape[1], geometry, lowest: lowest, isNaN: isNaN,
+          isIndexed: isIndexed,
           isColumnMajor: isColumnMajor)
         return [.tensor(Tensor(best, shape: shape))] + (isIndexed ? [.tensor(Tensor(indices, shape: shape))] : [])
       }

@@ -83,7 +83,9 @@ enum RoiAlign: Operator {
               for ix in 0..<grid.columns {
                 let sx = corners[0] + T(column) * cell.width + (T(ix) + 0.5) * cell.width / T(grid.columns)
                 let terms = weightedCorners(values, base, height, width, y: sy, x: sx)
-                let value = attributes.isMax ? max(max(terms.0, terms.1), max(terms.2, terms.3))
+                let value =
+                  attributes.isMax
+                  ? max(max(terms.0, terms.1), max(terms.2, terms.3))
                   : terms.0 + terms.1 + terms.2 + terms.3
                 result = attributes.isMax ? max(result ?? value, value) : (result ?? 0) + value
               }

@@ -54,8 +54,10 @@ enum NonMaxSuppression: Operator {
         }
         for kind in 0..<classes {
           let start = (batch * classes + kind) * count
-          let candidates = (0..<count).filter { values[start + $0] > threshold ?? -.infinity || (threshold == nil && !values[start + $0].isNaN) }
-            .sorted { (-values[start + $0], $0) < (-values[start + $1], $1) }
+          let candidates = (0..<count).filter {
+            values[start + $0] > threshold ?? -.infinity || (threshold == nil && !values[start + $0].isNaN)
+          }
+          .sorted { (-values[start + $0], $0) < (-values[start + $1], $1) }
           var kept: [Int] = []
           for candidate in candidates {
             if kept.count >= max(limit ?? 0, 0) { break }
