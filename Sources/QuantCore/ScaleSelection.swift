@@ -23,7 +23,8 @@ extension QuantizationScheme {
     var zeroPoints: [Int32] = []
     for (index, range) in ranges.enumerated() {
       guard range.lower.isFinite, range.upper.isFinite, range.lower <= range.upper else {
-        throw QuantizationError(.nonFinite, "the range \(range.lower) … \(range.upper) of channel \(index) has no scale")
+        throw QuantizationError(
+          .nonFinite, "the range \(range.lower) … \(range.upper) of channel \(index) has no scale")
       }
       let smallest = smallestScales.map { index < $0.count ? $0[index] : 0 } ?? 0
       let (scale, zeroPoint) = try scaleAndZeroPoint(lower: range.lower, upper: range.upper, smallest: smallest)

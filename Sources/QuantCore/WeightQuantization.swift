@@ -45,7 +45,8 @@ package struct WeightQuantizer: Sendable {
       }
       guard sum == 0 else {
         throw QuantizationError(
-          .nonFinite, "channel \(channel) of a weight holds NaN or infinity; repair the model, its results are not numbers")
+          .nonFinite,
+          "channel \(channel) of a weight holds NaN or infinity; repair the model, its results are not numbers")
       }
       ranges.append(low <= high ? ValueRange(low + 0, high + 0) : ValueRange(0, 0))
     }

@@ -31,7 +31,9 @@ import Testing
       #expect(data.count == 5)
       #expect(data.names[3] == "\(file)[3]")
       let whole = try #require(try DataSet(path: fixture("stack.npy"), inputs: [Self.open]).load(0)["a"])
-      for index in [3, 1, 4, 0, 2] { expectSame(try #require(try data.load(index)["a"]), whole.rows(index..<index + 1)) }
+      for index in [3, 1, 4, 0, 2] {
+        expectSame(try #require(try data.load(index)["a"]), whole.rows(index..<index + 1))
+      }
     }
   }
 
@@ -108,7 +110,8 @@ import Testing
   @Test func impossibleHeadersAreRefused() throws {
     let folder = try TestFiles.scratch("headers")
     for content in [
-      npy("<f4", [1 << 62, 1 << 62], []), npy("<f4", [0, 1 << 62, 1 << 62], []), npy("<U5", [1], []), npy("|O", [1], []),
+      npy("<f4", [1 << 62, 1 << 62], []), npy("<f4", [0, 1 << 62, 1 << 62], []), npy("<U5", [1], []),
+      npy("|O", [1], []),
       npy("<f4", [3], [1, 2, 3]), Array("not an array".utf8), [],
     ] {
       try write(content, to: "\(folder)/x.npy")

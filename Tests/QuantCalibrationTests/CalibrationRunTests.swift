@@ -67,7 +67,8 @@ import Testing
     var sums = [0.0, 0, 0]
     for index in 0..<9 {
       let input = InputDescription(name: "x", elementType: .float32, shape: [1, 3])
-      let values = try #require(try DataSet(path: "\(folder)/s\(index).npy", inputs: [input]).load(0)["x"]).array(Float.self)
+      let values = try #require(try DataSet(path: "\(folder)/s\(index).npy", inputs: [input]).load(0)["x"]).array(
+        Float.self)
       for channel in 0..<3 { sums[channel] += Double(max(values[channel], 0)) }
     }
     let means = try #require(file.statistics["r"]?.channels(axis: -1)?.means)

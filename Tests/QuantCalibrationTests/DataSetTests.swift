@@ -86,7 +86,8 @@ import Testing
     for index in [0, 1, 2, 10] {
       let set = "\(folder)/test_data_set_\(index)"
       try FileManager.default.createDirectory(atPath: set, withIntermediateDirectories: true)
-      try write(try ValueFile.encode(Tensor([Float(index), 0] as [Float], shape: [2]), name: nil), to: "\(set)/input_0.pb")
+      try write(
+        try ValueFile.encode(Tensor([Float(index), 0] as [Float], shape: [2]), name: nil), to: "\(set)/input_0.pb")
       try write(try ValueFile.encode(Tensor(scalar: Int64(index)), name: "b"), to: "\(set)/input_1.pb")
       try write([], to: "\(set)/output_0.pb")
     }
@@ -104,7 +105,9 @@ import Testing
   @Test func labelsFromTextAndArrays() throws {
     let folder = try Self.folder()
     let data = try DataSet(path: folder, inputs: [Self.input])
-    try write(Array("file,class\n".utf8) + Array((0..<9).map { "s\($0).npy,\($0 * 2)" }.joined(separator: "\n").utf8), to: "\(folder)/labels.txt")
+    try write(
+      Array("file,class\n".utf8) + Array((0..<9).map { "s\($0).npy,\($0 * 2)" }.joined(separator: "\n").utf8),
+      to: "\(folder)/labels.txt")
     #expect(try Labels(path: "\(folder)/labels.txt").labels(for: data) == (0..<9).map { $0 * 2 } + [nil])
     try write(npy("|u1", [10], [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]), to: "\(folder)/labels.npy")
     var options = DataSet.Options()

@@ -6,10 +6,12 @@ import Testing
 @Suite struct PictureTests {
   static func expected(_ key: String) throws -> Tensor { try array(key, of: fixture("expected.npz")) }
 
-  private func expectPixels(_ picture: Picture, _ key: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
+  private func expectPixels(_ picture: Picture, _ key: String, sourceLocation: SourceLocation = #_sourceLocation) throws
+  {
     let expected = try Self.expected(key)
     #expect(
-      expected.shape == [picture.height, picture.width] + (picture.channels == 1 ? [] : [3]), sourceLocation: sourceLocation)
+      expected.shape == [picture.height, picture.width] + (picture.channels == 1 ? [] : [3]),
+      sourceLocation: sourceLocation)
     let same = expected.array(UInt8.self) == picture.pixels
     #expect(same, "pixels differ", sourceLocation: sourceLocation)
   }
@@ -69,7 +71,8 @@ import Testing
     let folder = try TestFiles.scratch("pictures")
     try write(npy("|u1", [2, 2, 3], [0, 51, 102, 153, 204, 255, 1, 2, 3, 4, 5, 6]), to: "\(folder)/x.npy")
     let input = InputDescription(name: "x", elementType: .float32, shape: [1, 1, 2, 3])
-    let data = try DataSet(path: "\(folder)/x.npy", inputs: [input], preprocessing: try Preprocessing(parsing: "scale=/51 layout=nchw"))
+    let data = try DataSet(
+      path: "\(folder)/x.npy", inputs: [input], preprocessing: try Preprocessing(parsing: "scale=/51 layout=nchw"))
     #expect(data.count == 2)
     #expect(try data.load(0)["x"]?.array(Float.self) == [0, 1, 2, 3, 4, 5])
   }
@@ -89,7 +92,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "resize=0", "resize=1x2x3", "crop=a", "mean=1,2", "std=0", "scale=0", "scale=x", "layout=hwcn", "pad=256", "nothing=1",
+    "resize=0", "resize=1x2x3", "crop=a", "mean=1,2", "std=0", "scale=0", "scale=x", "layout=hwcn", "pad=256",
+    "nothing=1",
     "channels=cmyk", "resize",
   ]) func badSettingsAreRefused(text: String) {
     #expect(throws: DataError.self) { try Preprocessing(parsing: text) }

@@ -6,7 +6,9 @@ import TestSupport
 import Testing
 
 @Suite struct StatisticsFileTests {
-  static func file(shard: UInt64 = 0, of count: UInt64 = 1, seed: UInt64 = 1, fingerprint: String = "data") -> StatisticsFile {
+  static func file(shard: UInt64 = 0, of count: UInt64 = 1, seed: UInt64 = 1, fingerprint: String = "data")
+    -> StatisticsFile
+  {
     var generator = SeededGenerator(seed: seed)
     var statistics = ModelStatistics()
     statistics.samples = 3

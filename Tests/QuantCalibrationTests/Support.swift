@@ -21,7 +21,9 @@ func npy(_ description: String, _ shape: [Int], _ elements: [UInt8]) -> [UInt8] 
 }
 
 func npy(_ values: [Float], _ shape: [Int]) -> [UInt8] {
-  npy("<f4", shape, values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> UInt32(8 * $0)) } })
+  npy(
+    "<f4", shape,
+    values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> UInt32(8 * $0)) } })
 }
 
 /// One array of an archive, read as a data set of one sample.

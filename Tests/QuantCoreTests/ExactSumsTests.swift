@@ -24,7 +24,8 @@ import Testing
   @Test func permutationsAndGroupingsGiveTheSameBits() {
     var generator = SeededGenerator(seed: 3)
     let values = (0..<500).map { index in
-      Double(generator.normal()) * Double(sign: .plus, exponent: Int.random(in: -80...120, using: &generator), significand: 1)
+      Double(generator.normal())
+        * Double(sign: .plus, exponent: Int.random(in: -80...120, using: &generator), significand: 1)
     }
     var expected = ExactSums(count: 1)
     for value in values { expected.add(value, to: 0) }

@@ -12,7 +12,9 @@ import Testing
     #expect(try RangeMethod(parsing: text).description == text)
   }
 
-  @Test(arguments: ["", "max", "percentile:", "percentile:0", "percentile:101", "percentile:nan", "minmax:1", "entropy:2"])
+  @Test(arguments: [
+    "", "max", "percentile:", "percentile:0", "percentile:101", "percentile:nan", "minmax:1", "entropy:2",
+  ])
   func refusesOthers(text: String) {
     #expect(throws: QuantizationError.self) { try RangeMethod(parsing: text) }
   }
@@ -20,7 +22,8 @@ import Testing
   /// The measured case of TARGETS 2.4: normal values with 20 outliers at ±40.
   static let withOutliers: TensorStatistics = {
     var generator = SeededGenerator(seed: 6)
-    return statistics(of: generator.normals(100_000) + [Float](repeating: 40, count: 10) + [Float](repeating: -40, count: 10))
+    return statistics(
+      of: generator.normals(100_000) + [Float](repeating: 40, count: 10) + [Float](repeating: -40, count: 10))
   }()
 
   @Test func minMaxIsMinMax() throws {
@@ -107,7 +110,10 @@ import Testing
 
   @Test(arguments: all) func degenerateTensors(method: RangeMethod) throws {
     for scheme in Self.schemes {
-      for values in [[0, 0, 0], [5], [-5], [.leastNonzeroMagnitude], [-1e-20, 1e-20], [.greatestFiniteMagnitude, 1], [3, 3, 3, -0.0]] as [[Float]] {
+      for values in [
+        [0, 0, 0], [5], [-5], [.leastNonzeroMagnitude], [-1e-20, 1e-20], [.greatestFiniteMagnitude, 1],
+        [3, 3, 3, -0.0],
+      ] as [[Float]] {
         let choice = try method.choose(for: statistics(of: values), scheme: scheme)
         #expect(choice.range.lower <= choice.range.upper)
         #expect(choice.parameters.scale > 0 && choice.parameters.scale.isFinite)

@@ -32,8 +32,10 @@ import Testing
     var generator = SeededGenerator(seed: 5)
     let codes = try #require(QuantizationScheme.codes(of: scheme.elementType))
     for _ in 0..<300 {
-      let first = generator.normal(Float(sign: .plus, exponent: Int.random(in: -20...20, using: &generator), significand: 1))
-      let second = generator.normal(Float(sign: .plus, exponent: Int.random(in: -20...20, using: &generator), significand: 1))
+      let first = generator.normal(
+        Float(sign: .plus, exponent: Int.random(in: -20...20, using: &generator), significand: 1))
+      let second = generator.normal(
+        Float(sign: .plus, exponent: Int.random(in: -20...20, using: &generator), significand: 1))
       let range = ValueRange(min(first, second), max(first, second))
       let parameters = try scheme.parameters(for: range)
       #expect(codes.contains(parameters.zeroPoint))

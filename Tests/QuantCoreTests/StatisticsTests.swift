@@ -59,7 +59,9 @@ import Testing
       var merged = TensorStatistics()
       for start in stride(from: 0, to: order.count, by: round + 1) {
         let shard = TensorObserver(axes: [1])
-        for sample in order[start..<min(start + round + 1, order.count)] { shard.observe(Tensor(sample, shape: [4, 6, 5])) }
+        for sample in order[start..<min(start + round + 1, order.count)] {
+          shard.observe(Tensor(sample, shape: [4, 6, 5]))
+        }
         if round.isMultiple(of: 2) {
           try merged.merge(shard.result())
         } else {

@@ -69,7 +69,9 @@ import Testing
     #expect(throws: QuantizationError.self) { try quantizer.quantize(Tensor([1, .nan] as [Float], shape: [2])) }
     #expect(throws: QuantizationError.self) { try quantizer.quantize(Tensor([.infinity] as [Float], shape: [1])) }
     #expect(throws: QuantizationError.self) { try quantizer.quantize(Tensor([1] as [Int64], shape: [1])) }
-    #expect(throws: QuantizationError.self) { try WeightQuantizer(axis: 2).quantize(Tensor([1] as [Float], shape: [1])) }
+    #expect(throws: QuantizationError.self) {
+      try WeightQuantizer(axis: 2).quantize(Tensor([1] as [Float], shape: [1]))
+    }
     #expect(throws: QuantizationError.self) { try quantizer.quantize(Tensor(scalar: Float(1))) }
   }
 

@@ -27,7 +27,9 @@ final class ArrayFile {
     if let failure { throw failure }
     var parsed: Result<NpyHeader, DataError> = .failure(DataError(.damaged, "is empty", at: location))
     start.withUnsafeBytes { bytes in
-      do throws(DataError) { parsed = .success(try NpyHeader(bytes, location: location)) } catch { parsed = .failure(error) }
+      do throws(DataError) { parsed = .success(try NpyHeader(bytes, location: location)) } catch {
+        parsed = .failure(error)
+      }
     }
     header = try parsed.get()
     guard header.byteCount <= source.count - header.dataOffset else {

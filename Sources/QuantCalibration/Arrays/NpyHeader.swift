@@ -137,7 +137,9 @@ private struct HeaderParser {
     while !take(")") {
       skipSpace()
       let digits = rest.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
-      guard !digits.isEmpty, digits.count <= 18, let value = Int(String(decoding: digits, as: UTF8.self)) else { return nil }
+      guard !digits.isEmpty, digits.count <= 18, let value = Int(String(decoding: digits, as: UTF8.self)) else {
+        return nil
+      }
       rest = rest.dropFirst(digits.count)
       // Python 2 wrote 3L.
       _ = take("L")

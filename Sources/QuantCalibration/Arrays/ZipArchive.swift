@@ -78,7 +78,8 @@ private struct DirectoryReader {
       if flags & 1 != 0 { throw DataError(.damaged, "is encrypted", at: "\(path):\(name)") }
       guard method == 0 || method == 8 else {
         throw DataError(
-          .mismatch, "is compressed by method \(method); only stored and deflated members are read", at: "\(path):\(name)")
+          .mismatch, "is compressed by method \(method); only stored and deflated members are read",
+          at: "\(path):\(name)")
       }
       let header = sizes[2]
       guard try number(header, 4) == 0x0403_4b50 else { throw damaged("its member \(name) is damaged") }

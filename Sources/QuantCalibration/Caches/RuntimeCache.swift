@@ -71,7 +71,9 @@ package struct RuntimeCache: Sendable, Equatable {
     private enum Keys: String, CodingKey { case data }
 
     init(from decoder: any Decoder) throws {
-      if let object = try? decoder.container(keyedBy: Keys.self), let inner = try? object.decode(Number.self, forKey: .data) {
+      if let object = try? decoder.container(keyedBy: Keys.self),
+        let inner = try? object.decode(Number.self, forKey: .data)
+      {
         value = inner.value
       } else if let list = try? decoder.singleValueContainer().decode([Float].self), list.count == 1 {
         value = list[0]

@@ -48,11 +48,14 @@ package struct TensorRTCache: Sendable, Equatable {
       }
       // Names may hold ": " themselves.
       let characters = Array(line.utf8)
-      let colon = characters.indices.dropLast().last { characters[$0] == UInt8(ascii: ":") && characters[$0 + 1] == UInt8(ascii: " ") }
+      let colon = characters.indices.dropLast().last {
+        characters[$0] == UInt8(ascii: ":") && characters[$0 + 1] == UInt8(ascii: " ")
+      }
       let hex = colon.map { String(decoding: characters[($0 + 2)...], as: UTF8.self) } ?? ""
       guard let colon, hex.utf8.count == 8, let bits = UInt32(hex, radix: 16) else {
         if index == 0 { continue }
-        throw DataError(.damaged, "line \(index + 1) is not 'name: ' and 8 hexadecimal digits: \(line.prefix(60))", at: location)
+        throw DataError(
+          .damaged, "line \(index + 1) is not 'name: ' and 8 hexadecimal digits: \(line.prefix(60))", at: location)
       }
       let name = String(decoding: characters[..<colon], as: UTF8.self)
       let scale = Float(bitPattern: bits)
@@ -69,7 +72,9 @@ package struct TensorRTCache: Sendable, Equatable {
   /// The ranges of the tensors that have one.
   package var ranges: [String: ValueRange] {
     var result: [String: ValueRange] = [:]
-    for entry in entries where entry.scale > 0 { result[entry.name] = ValueRange(-entry.scale * 127, entry.scale * 127) }
+    for entry in entries where entry.scale > 0 {
+      result[entry.name] = ValueRange(-entry.scale * 127, entry.scale * 127)
+    }
     return result
   }
 

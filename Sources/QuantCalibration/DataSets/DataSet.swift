@@ -199,7 +199,8 @@ private struct SourceFinder {
         result.append(try source(file.kind, path: "\(path)/\(file.name)", name: file.name))
       } catch {
         // A missing preset or a model that takes no pictures is no fault of one file.
-        guard skipsBad, error.code == .damaged || error.code == .file || error.code == .mismatch, file.kind != .picture else {
+        guard skipsBad, error.code == .damaged || error.code == .file || error.code == .mismatch, file.kind != .picture
+        else {
           throw error
         }
         skipped.append(.init(name: file.name, reason: error.description))
@@ -242,7 +243,9 @@ private struct SourceFinder {
       guard let preprocessing else {
         throw DataError(
           .option, "pictures need to be told how they become the model's input", at: path,
-          advice: "give --preset \(Preprocessing.presetNames.joined(separator: "|")) or settings such as --resize and --scale")
+          advice:
+            "give --preset \(Preprocessing.presetNames.joined(separator: "|")) or settings such as --resize and --scale"
+        )
       }
       return PictureSource(name: name, path: path, input: try onlyInput(path), preprocessing: preprocessing)
     case .array:
@@ -282,7 +285,8 @@ private struct SourceFinder {
   private func onlyInput(_ path: String) throws(DataError) -> InputDescription {
     guard inputs.count == 1 else {
       throw DataError(
-        .mismatch, "is data for one input, the model has \(inputs.count): \(inputs.map(\.name).joined(separator: ", "))",
+        .mismatch,
+        "is data for one input, the model has \(inputs.count): \(inputs.map(\.name).joined(separator: ", "))",
         at: path, advice: "use .npz files with an array per input name, or test_data_set_* folders")
     }
     return inputs[0]

@@ -30,7 +30,8 @@ package struct InputDescription: Sendable, Equatable {
 
   /// `float[N, 3, 224, 224]`, dynamic extents as `?`.
   package var typeText: String {
-    let extents = shape.map { "[" + $0.map { $0.map(String.init) ?? "?" }.joined(separator: ", ") + "]" } ?? "of any shape"
+    let extents =
+      shape.map { "[" + $0.map { $0.map(String.init) ?? "?" }.joined(separator: ", ") + "]" } ?? "of any shape"
     return "\(elementType?.name ?? "any type")\(shape == nil ? " " : "")\(extents)"
   }
 
@@ -50,7 +51,8 @@ extension Tensor {
     guard let wanted = input.elementType, wanted != elementType else { return self }
     func misfit(_ advice: String) -> DataError {
       DataError(
-        .mismatch, "holds \(elementType.name), input '\(input.name)' is \(input.typeText)", at: location, advice: advice)
+        .mismatch, "holds \(elementType.name), input '\(input.name)' is \(input.typeText)", at: location, advice: advice
+      )
     }
     if elementType.isFloatingPoint && wanted.isFloatingPoint {
       switch wanted {
@@ -87,7 +89,8 @@ extension Tensor {
     }
     if wanted.isFloatingPoint {
       throw misfit(
-        "say how integers become floats: --preset raw takes them as they are, --scale /255 divides, or save the file as float32")
+        "say how integers become floats: --preset raw takes them as they are, --scale /255 divides, or save the file as float32"
+      )
     }
     throw misfit("save the data in that type")
   }

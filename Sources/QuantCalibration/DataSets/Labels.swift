@@ -40,7 +40,9 @@ package struct Labels: Sendable {
     guard array.shape.count == 1 || (array.shape.count == 2 && array.shape[1] == 1),
       let values = try array.tensor().integers
     else {
-      throw DataError(.mismatch, "labels are one integer per sample; this is \(array.header.elementType.name)\(array.shape)", at: array.location)
+      throw DataError(
+        .mismatch, "labels are one integer per sample; this is \(array.header.elementType.name)\(array.shape)",
+        at: array.location)
     }
     return values
   }

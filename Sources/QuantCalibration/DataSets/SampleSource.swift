@@ -110,10 +110,13 @@ enum ArrayForm {
 
   init(_ array: ArrayFile, _ input: InputDescription, _ preprocessing: Preprocessing?) throws(DataError) {
     let shape = array.shape
+    let mayBePictures = array.header.elementType == .uint8 && (3...4).contains(shape.count) && preprocessing == nil
     let misfit = DataError(
-      .mismatch, "has shape \(shape), input '\(input.name)' is \(input.typeText)", at: array.location)
+      .mismatch, "has shape \(shape), input '\(input.name)' is \(input.typeText)", at: array.location,
+      advice: mayBePictures ? "if these are pictures, say how they are scaled: --preset raw, mnist, …" : nil)
     if let preprocessing, array.header.elementType == .uint8, (3...4).contains(shape.count),
-      shape.count == 3 || shape[3] == 1 || shape[3] == 3, !shape.contains(0), input.shape.map({ $0.count >= 3 }) ?? false
+      shape.count == 3 || shape[3] == 1 || shape[3] == 3, !shape.contains(0),
+      input.shape.map({ $0.count >= 3 }) ?? false
     {
       self = .pictures(
         count: shape[0], width: shape[2], height: shape[1], channels: shape.count == 4 ? shape[3] : 1, preprocessing)

@@ -3,7 +3,9 @@ import CJPEG
 /// JPEG through TurboJPEG, with the exact inverse transform and smooth chroma, as other readers' defaults are.
 enum JPEGDecoder {
   static func decode(_ bytes: UnsafeRawBufferPointer, location: String) throws(DataError) -> Picture {
-    guard let handle = tjInitDecompress() else { throw DataError(.file, "no JPEG decoder: out of memory", at: location) }
+    guard let handle = tjInitDecompress() else {
+      throw DataError(.file, "no JPEG decoder: out of memory", at: location)
+    }
     defer { tjDestroy(handle) }
     let source = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
     var (width, height, subsampling, colorspace) = (Int32(0), Int32(0), Int32(0), Int32(0))

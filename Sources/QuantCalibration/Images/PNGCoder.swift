@@ -63,11 +63,15 @@ package enum PNGEncoder {
     defer { png_image_free(&image) }
     let row = Int32(picture.width * picture.channels)
     var size = 0
-    guard picture.pixels.withUnsafeBytes({ png_image_write_to_memory(&image, nil, &size, 0, $0.baseAddress, row, nil) }) != 0
+    guard
+      picture.pixels.withUnsafeBytes({ png_image_write_to_memory(&image, nil, &size, 0, $0.baseAddress, row, nil) })
+        != 0
     else { throw DataError(.option, "a picture of \(picture.width)x\(picture.height) cannot be written as PNG") }
     var result = [UInt8](repeating: 0, count: size)
     let written = result.withUnsafeMutableBytes { target in
-      picture.pixels.withUnsafeBytes { png_image_write_to_memory(&image, target.baseAddress, &size, 0, $0.baseAddress, row, nil) }
+      picture.pixels.withUnsafeBytes {
+        png_image_write_to_memory(&image, target.baseAddress, &size, 0, $0.baseAddress, row, nil)
+      }
     }
     guard written != 0 else { throw DataError(.file, "a picture cannot be written as PNG") }
     return Array(result[..<size])

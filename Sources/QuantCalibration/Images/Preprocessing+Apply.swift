@@ -95,7 +95,8 @@ extension Preprocessing {
     guard mean.count == 1 || mean.count == count, std.count == 1 || std.count == count else {
       throw DataError(.option, "mean and std have \(mean.count) and \(std.count) values for \(count) channels")
     }
-    let extents = target.isChannelsFirst ? [count, picture.height, picture.width] : [picture.height, picture.width, count]
+    let extents =
+      target.isChannelsFirst ? [count, picture.height, picture.width] : [picture.height, picture.width, count]
     let shape = Array(repeating: 1, count: target.leadingAxes) + extents
     // Channel c of the tensor is channel `order[c]` of the picture.
     let order = channels == .bgr && count == 3 ? [2, 1, 0] : Array(0..<count)
@@ -120,7 +121,8 @@ extension Preprocessing {
       return try tensor.converted(to: input, location: location)
     default:
       throw DataError(
-        .mismatch, "input '\(input.name)' is \(input.typeText); pictures become float tensors, or uint8 with preset raw",
+        .mismatch,
+        "input '\(input.name)' is \(input.typeText); pictures become float tensors, or uint8 with preset raw",
         at: location)
     }
   }

@@ -92,7 +92,9 @@ package struct Preprocessing: Sendable, Equatable {
     case "letterbox": resize = .letterbox(value == "auto" ? nil : try Self.size(value))
     case "crop": crop = value == "none" ? nil : try Self.size(value)
     case "channels":
-      guard let parsed = Channels(rawValue: value == "gray" ? "grey" : value) else { throw Self.bad(key, value, "rgb, bgr, grey or auto") }
+      guard let parsed = Channels(rawValue: value == "gray" ? "grey" : value) else {
+        throw Self.bad(key, value, "rgb, bgr, grey or auto")
+      }
       channels = parsed
     case "layout":
       guard let parsed = Layout(rawValue: value.lowercased()) else { throw Self.bad(key, value, "nchw, nhwc or auto") }

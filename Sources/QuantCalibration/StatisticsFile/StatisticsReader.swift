@@ -7,7 +7,7 @@ struct StatisticsReader {
   private var position = 0
   /// Histogram pages read so far; each takes 2 KiB in memory and as little as four bytes in the file.
   private var pages = 0
-  private static let largestPageCount = 1 << 19
+  private var largestPageCount: Int { (1 << 16) + bytes.count / 64 }
   private let location: String
 
   init(_ bytes: UnsafeRawBufferPointer, location: String) {
@@ -133,7 +133,7 @@ struct StatisticsReader {
     var key = -1
     let pageCount = try count(bytesEach: 4)
     pages += pageCount
-    guard pageCount <= FloatHistogram.pageCount, pages <= Self.largestPageCount else {
+    guard pageCount <= FloatHistogram.pageCount, pages <= largestPageCount else {
       throw damaged("it claims \(pages) histogram pages")
     }
     for _ in 0..<pageCount {
@@ -219,7 +219,8 @@ extension StatisticsFile {
     let version = try header.fixed(UInt32.self)
     guard version == Self.version else {
       throw DataError(
-        .damaged, "is a statistics file of version \(version); this program reads version \(Self.version)", at: location,
+        .damaged, "is a statistics file of version \(version); this program reads version \(Self.version)",
+        at: location,
         advice: "calibrate again")
     }
     let reserved = try header.fixed(UInt32.self)

@@ -63,7 +63,11 @@ struct Distribution {
         var (lower, upper) = FloatHistogram.magnitudes(key: Int(page.key), index: index)
         upper = min(upper, max(limit, 0))
         lower = min(upper, max(lower, floor))
-        if isNegative { negative.append(lower, upper, Double(count)) } else { positive.append(lower, upper, Double(count)) }
+        if isNegative {
+          negative.append(lower, upper, Double(count))
+        } else {
+          positive.append(lower, upper, Double(count))
+        }
       }
     }
     zeros = max(0, Double(statistics.finite) - positive.total - negative.total)
@@ -88,7 +92,11 @@ struct Distribution {
     for _ in 0..<80 {
       let middle = low + (high - low) / 2
       if middle <= low || middle >= high { break }
-      if zeros + positive.count(below: middle) + negative.count(below: middle) >= wanted { high = middle } else { low = middle }
+      if zeros + positive.count(below: middle) + negative.count(below: middle) >= wanted {
+        high = middle
+      } else {
+        low = middle
+      }
     }
     return high
   }

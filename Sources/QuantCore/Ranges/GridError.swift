@@ -53,7 +53,8 @@ extension Distribution.Side {
         if lowCode == highCode {
           (lowRest * lowRest + lowRest * highRest + highRest * highRest) / 3
         } else {
-          ((highCode - lowCode) / 12 + (highRest * highRest * highRest - lowRest * lowRest * lowRest) / 3) / (high - low)
+          ((highCode - lowCode) / 12 + (highRest * highRest * highRest - lowRest * lowRest * lowRest) / 3)
+            / (high - low)
         }
       sum += counts[index] * share * mean * square
     }

@@ -123,7 +123,9 @@ extension RangeMethod {
   ) throws(QuantizationError) -> RangeChoice {
     var best = try RangeMethod.minMax.choice(full, distribution, scheme)
     var least = distribution.noise(best.parameters) ?? .infinity
-    for method in [.percentile(99.999), .percentile(99.99), .percentile(99.9), .entropy, .meanSquaredError] as [RangeMethod] {
+    for method in [.percentile(99.999), .percentile(99.99), .percentile(99.9), .entropy, .meanSquaredError]
+      as [RangeMethod]
+    {
       let candidate = try method.choice(method.range(full, distribution, scheme), distribution, scheme)
       let noise = distribution.noise(candidate.parameters) ?? .infinity
       if noise < least { (best, least) = (candidate, noise) }

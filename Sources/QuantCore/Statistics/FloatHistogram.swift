@@ -121,7 +121,8 @@ package struct FloatHistogram: Sendable, Equatable {
     let pattern = UInt32((key & 0xFF) << 8 | index)
     let lower = Double(Float(bitPattern: pattern << 15))
     let next = (pattern + 1) << 15
-    let upper = next >= 0x7F80_0000 ? Double(sign: .plus, exponent: 128, significand: 1) : Double(Float(bitPattern: next))
+    let upper =
+      next >= 0x7F80_0000 ? Double(sign: .plus, exponent: 128, significand: 1) : Double(Float(bitPattern: next))
     return (lower, upper)
   }
 }
