@@ -118,8 +118,8 @@ import Testing
     let rows = Tensor((0..<8).map(Int16.init), shape: [4, 2]).rows(2..<4)
     let view = ByteView(rows)
     #expect(view.count == 8)
-    #expect(Array(view.bytes.bindMemory(to: Int16.self)) == [4, 5, 6, 7])
-    #expect(Array(ByteView([3, 1, 2]).bytes) == [3, 1, 2])
+    #expect(withExtendedLifetime(view) { Array($0.bytes.bindMemory(to: Int16.self)) } == [4, 5, 6, 7])
+    #expect(withExtendedLifetime(ByteView([3, 1, 2])) { Array($0.bytes) } == [3, 1, 2])
     #expect(ByteView([]).count == 0)
   }
 
