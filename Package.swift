@@ -104,7 +104,10 @@ let package = Package(
     tests("FloatExecutionTests", ["ONNXTensor", "ONNXGraph", "FloatKernels", "ONNXFormat", "FloatExecution"]),
     tests(
       "IntegerExecutionTests",
-      ["ONNXTensor", "ONNXGraph", "ONNXFormat", "FloatKernels", "QuantCore", "OperatorLibrary", "FloatExecution", "IntegerExecution"]),
+      [
+        "ONNXTensor", "ONNXGraph", "ONNXFormat", "FloatKernels", "QuantCore", "OperatorLibrary", "FloatExecution",
+        "IntegerExecution",
+      ]),
     tests(
       "QuantPassesTests",
       ["ONNXTensor", "ONNXGraph", "ONNXFormat", "QuantCore", "OperatorLibrary", "FloatExecution", "QuantPasses"]),

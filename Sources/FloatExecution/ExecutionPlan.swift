@@ -40,7 +40,9 @@ final class ExecutionPlan {
     inputSlots = graph.inputs.map { slot($0.value) }
     for item in graph.initializers {
       let slot = slot(item.value)
-      if !graph.isInput(item.value) || context.initializerInputsAreConstant { constants[slot] = try item.literal.tensor() }
+      if !graph.isInput(item.value) || context.initializerInputsAreConstant {
+        constants[slot] = try item.literal.tensor()
+      }
     }
     for sparse in graph.sparseInitializers {
       guard let name = sparse.values?.name, let value = graph.values.first(where: { $0.name == name }) else { continue }
@@ -103,7 +105,9 @@ final class ExecutionPlan {
 
   /// The outputs of a node whose inputs are all known; nil when it must be run each time.
   private static func fold(_ node: Node, _ kernel: Kernel, inputs: [Int?], known: [Tensor?]) -> [Tensor?]? {
-    guard node.subgraphs.isEmpty, !OperatorCatalog.isRandom(node), !OperatorCatalog.keepsCompactForm(node) else { return nil }
+    guard node.subgraphs.isEmpty, !OperatorCatalog.isRandom(node), !OperatorCatalog.keepsCompactForm(node) else {
+      return nil
+    }
     for (slot, tensor) in zip(inputs, known) where slot != nil && tensor == nil { return nil }
     let values = known.map { $0.map { RuntimeValue.tensor($0) } }
     guard let results = try? kernel.body(values, EvaluationContext(outputCount: node.outputs.count)),

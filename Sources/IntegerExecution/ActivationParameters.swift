@@ -63,7 +63,8 @@ struct LinearQuantization {
 
   /// Parameters of an 8-bit activation with one positive finite scale.
   var activation: ActivationParameters? {
-    guard axis == nil, elementType == .int8 || elementType == .uint8, let scale = scales.first, scale > 0, scale.isFinite
+    guard axis == nil, elementType == .int8 || elementType == .uint8, let scale = scales.first, scale > 0,
+      scale.isFinite
     else { return nil }
     return ActivationParameters(scale: scale, zeroPoint: Int32(clamping: zeroPoints[0]), isSigned: elementType == .int8)
   }

@@ -8,7 +8,9 @@ enum Border {
     if tensor.elementType == .float32 {
       source = tensor
     } else {
-      guard let values = tensor.floats else { throw BorderError("a tensor of \(tensor.elementType.name) cannot be quantized") }
+      guard let values = tensor.floats else {
+        throw BorderError("a tensor of \(tensor.elementType.name) cannot be quantized")
+      }
       source = Tensor(values, shape: tensor.shape)
     }
     let bytes = Tensor(of: UInt8.self, shape: source.shape, pool: context.pool) { out in
@@ -19,7 +21,8 @@ enum Border {
     return IntegerTensor(plain: bytes)
   }
 
-  static func dequantize(_ tensor: IntegerTensor, _ parameters: ActivationParameters, _ context: StepContext) -> Tensor {
+  static func dequantize(_ tensor: IntegerTensor, _ parameters: ActivationParameters, _ context: StepContext) -> Tensor
+  {
     let plain = tensor.plain(context.pool)
     return Tensor(of: Float.self, shape: tensor.shape, pool: context.pool) { out in
       plain.bytes.withElements(UInt8.self) {

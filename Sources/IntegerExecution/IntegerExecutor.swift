@@ -126,7 +126,8 @@ package final class IntegerExecutor {
         if case .value(let value) = dimension.extent, value > 0 { Int(value) == extent } else { true }
       }
     guard fits else {
-      throw ExecutionError(.badInput, "input '\(port.value.name)' does not have the shape \(tensor.shape) of the tensor given")
+      throw ExecutionError(
+        .badInput, "input '\(port.value.name)' does not have the shape \(tensor.shape) of the tensor given")
     }
   }
 }

@@ -93,7 +93,8 @@ package final class IntegerPlan {
   package var islands: [FloatIsland] {
     if whole != nil {
       return model.graph.nodes.filter { !$0.subgraphs.isEmpty }.map {
-        FloatIsland(node: $0.label, opType: $0.opType, macs: 0, reason: "nested graphs are run in float, and the model with them")
+        FloatIsland(
+          node: $0.label, opType: $0.opType, macs: 0, reason: "nested graphs are run in float, and the model with them")
       }
     }
     return steps.compactMap { step in
@@ -111,6 +112,8 @@ package final class IntegerPlan {
       for slot in step.inputs + step.outputs { if let slot { last[slot] = index } }
     }
     let kept = Set(outputSlots)
-    for (slot, index) in last where !kept.contains(slot) && constants[slot] == nil { steps[index].released.append(slot) }
+    for (slot, index) in last where !kept.contains(slot) && constants[slot] == nil {
+      steps[index].released.append(slot)
+    }
   }
 }

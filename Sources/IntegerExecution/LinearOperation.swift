@@ -72,7 +72,8 @@ struct AccumulatorFinish {
       let bytes = Tensor(of: UInt8.self, shape: stored, pool: context.pool) { y in
         switch options.rounding {
         case .fixed:
-          requantize(accumulators, rows: rows, channels: channels, by: multipliers, output: target.output, into: y.baseAddress!)
+          requantize(
+            accumulators, rows: rows, channels: channels, by: multipliers, output: target.output, into: y.baseAddress!)
         case .binary32:
           let values = patterns.map(Float.init(bitPattern:))
           ck_int_requantize_float32(
@@ -100,7 +101,8 @@ struct AccumulatorFinish {
           case .fixed:
             requantizeSum(
               accumulators, rows: rows, channels: channels, by: multipliers, residual: r.baseAddress!,
-              residualZero: operand.parameters.zero, residualMultiplier: residualMultiplier ?? IntegerMultiplier(m0: 0, shift: 0),
+              residualZero: operand.parameters.zero,
+              residualMultiplier: residualMultiplier ?? IntegerMultiplier(m0: 0, shift: 0),
               output: target.output, into: y.baseAddress!)
           case .binary32:
             for i in 0..<rows * channels {

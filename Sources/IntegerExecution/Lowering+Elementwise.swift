@@ -29,7 +29,8 @@ extension Lowering {
     guard sign == 1 else { return refuse(node, "not both inputs are quantized") }
     if isPrivate(value), let slot = try biasedProduct(node, .requantize(target)) { return slot }
     for (product, other) in [(left, right), (right, left)] {
-      guard let producer = product.producer, ["Conv", "Gemm", "MatMul", "ConvTranspose"].contains(producer.opType), isPrivate(product), isPrivate(value),
+      guard let producer = product.producer, ["Conv", "Gemm", "MatMul", "ConvTranspose"].contains(producer.opType),
+        isPrivate(product), isPrivate(value),
         let residual = try operand(other)
       else { continue }
       if let slot = try linear(producer, .add(residual, target)) { return slot }
@@ -46,7 +47,8 @@ extension Lowering {
           try combine(inputs, context) { loop, x, y, out in
             var c = loop.c
             ck_int_add_float32(
-              &c, x, a.parameters.zero, a.parameters.scale, y, b.parameters.zero, b.parameters.scale, scale, output, out)
+              &c, x, a.parameters.zero, a.parameters.scale, y, b.parameters.zero, b.parameters.scale, scale, output, out
+            )
           })
       }
     }
@@ -65,7 +67,8 @@ extension Lowering {
     guard node.inputs.count == 2, let left = node.input(0), let right = node.input(1), let a = try operand(left),
       let b = try operand(right)
     else { return refuse(node, "not both inputs are quantized") }
-    guard let m = FixedPointMultiplier(a.parameters.scale, times: b.parameters.scale, over: target.parameters.scale) else {
+    guard let m = FixedPointMultiplier(a.parameters.scale, times: b.parameters.scale, over: target.parameters.scale)
+    else {
       return refuse(node, "a scale is not finite and positive")
     }
     let spec = IntegerProduct(

@@ -45,7 +45,9 @@ extension Lowering {
     _ node: Node, _ input: Value, _ weightValue: Value, _ finish: LinearFinish, _ extra: Value?
   ) throws -> Int? {
     guard let (tensor, quantization) = weight(weightValue) else { return refuse(node, "its weights are not quantized") }
-    guard tensor.rank >= 3, tensor.rank <= 5 else { return refuse(node, "it has \(tensor.rank - 2) spatial dimensions") }
+    guard tensor.rank >= 3, tensor.rank <= 5 else {
+      return refuse(node, "it has \(tensor.rank - 2) spatial dimensions")
+    }
     let groups = node.int("group") ?? 1
     let attributes = try WindowGeometry.Attributes(OperatorNode(node, opset: context.opsets[""] ?? 1))
     let kernel = Array(tensor.shape[2...])
@@ -57,7 +59,9 @@ extension Lowering {
       return refuse(node, "its weights are not 8-bit integers with scales along axis 0")
     }
     let spatial = kernel.count
-    func extents(_ list: [Int]?) -> [Int]? { (list?.count ?? spatial) == spatial ? leadingOnes(list ?? [Int](repeating: 1, count: spatial)) : nil }
+    func extents(_ list: [Int]?) -> [Int]? {
+      (list?.count ?? spatial) == spatial ? leadingOnes(list ?? [Int](repeating: 1, count: spatial)) : nil
+    }
     guard let stride = extents(attributes.strides), let dilation = extents(attributes.dilations) else {
       return refuse(node, "its attributes do not fit its weights")
     }
@@ -89,7 +93,9 @@ extension Lowering {
       let rows = x.shape[0] * laid.output.reduce(1, *)
       context.count(rows * outputs * depth)
       let workspace = TensorStorage(byteCount: try packed.workspace(geometry), pool: context.pool)
-      return try context.accumulate(packed, end, rows: rows, outputs: outputs, shape: shape, isChannelsLast: true, arguments) { y in
+      return try context.accumulate(
+        packed, end, rows: rows, outputs: outputs, shape: shape, isChannelsLast: true, arguments
+      ) { y in
         try x.bytes.withElements(UInt8.self) {
           try packed.run(geometry, $0.baseAddress!, into: y, workspace: workspace.base, pool: context.threads.handle)
         }
@@ -107,7 +113,8 @@ extension Lowering {
       return refuse(node, "its weights are not quantized")
     }
     let isTransposed = (node.int("transB") ?? 0) != 0
-    return try matrixProduct(node, input, tensor, quantization, isTransposed: isTransposed, finish, node.input(2) ?? extra)
+    return try matrixProduct(
+      node, input, tensor, quantization, isTransposed: isTransposed, finish, node.input(2) ?? extra)
   }
 
   private func matMul(
@@ -125,8 +132,12 @@ extension Lowering {
       return refuse(node, "its weights are not 8-bit integers with scales along the columns")
     }
     let depth = tensor.shape[isTransposed ? 1 : 0]
-    if let bias, !fits(bias, channels: weights.outputs, trailing: 0) { return refuse(node, "its bias is no constant row") }
-    guard let (packed, end, inputs) = try pack(node, input, weights, bias, finish, { $0.channels = depth }) else { return nil }
+    if let bias, !fits(bias, channels: weights.outputs, trailing: 0) {
+      return refuse(node, "its bias is no constant row")
+    }
+    guard let (packed, end, inputs) = try pack(node, input, weights, bias, finish, { $0.channels = depth }) else {
+      return nil
+    }
     let outputs = weights.outputs
     return emit(node, .integer, inputs) { arguments, context in
       let x = try integerInput(arguments, 0).plain(context.pool)
@@ -136,7 +147,9 @@ extension Lowering {
       let rows = x.shape.dropLast().reduce(1, *)
       let shape = Array(x.shape.dropLast()) + [outputs]
       context.count(rows * outputs * depth)
-      return try context.accumulate(packed, end, rows: rows, outputs: outputs, shape: shape, isChannelsLast: false, arguments) { y in
+      return try context.accumulate(
+        packed, end, rows: rows, outputs: outputs, shape: shape, isChannelsLast: false, arguments
+      ) { y in
         try x.bytes.withElements(UInt8.self) {
           try packed.multiply(rows: rows, depth: depth, $0.baseAddress!, into: y, pool: context.threads.handle)
         }
@@ -149,7 +162,9 @@ extension Lowering {
     guard let a = try operand(left), let b = try operand(right) else {
       return refuse(node, "its second input is not quantized to 8 bits with one scale")
     }
-    guard let end = AccumulatorFinish(finish, options: options, input: a.parameters.scale, weights: [b.parameters.scale]) else {
+    guard
+      let end = AccumulatorFinish(finish, options: options, input: a.parameters.scale, weights: [b.parameters.scale])
+    else {
       return refuse(node, "a scale is not finite and positive")
     }
     var inputs: [Int?] = [a.slot, b.slot]
@@ -195,7 +210,8 @@ extension Lowering {
       guard let read = readBias(node, bias, input: x.parameters.scale, &weights) else { return nil }
       integers = read
     }
-    guard let end = AccumulatorFinish(finish, options: options, input: x.parameters.scale, weights: weights.scales) else {
+    guard let end = AccumulatorFinish(finish, options: options, input: x.parameters.scale, weights: weights.scales)
+    else {
       _ = refuse(node, "a scale is not finite and positive")
       return nil
     }
@@ -210,7 +226,8 @@ extension Lowering {
     where bounds.least[output] < Int64(Int32.min) || bounds.greatest[output] > Int64(Int32.max) {
       _ = refuse(
         node,
-        "the accumulator of output \(output) may reach \(bounds.least[output]) ... \(bounds.greatest[output]), beyond 32 bits")
+        "the accumulator of output \(output) may reach \(bounds.least[output]) ... \(bounds.greatest[output]), beyond 32 bits"
+      )
       return nil
     }
     var inputs: [Int?] = [x.slot]
@@ -222,7 +239,9 @@ extension Lowering {
   private func read(_ tensor: Tensor, _ quantization: LinearQuantization, channelAxis: Int) -> Weights? {
     let outputs = tensor.shape[channelAxis]
     if let axis = quantization.axis {
-      guard (axis < 0 ? axis + tensor.rank : axis) == channelAxis, quantization.scales.count == outputs else { return nil }
+      guard (axis < 0 ? axis + tensor.rank : axis) == channelAxis, quantization.scales.count == outputs else {
+        return nil
+      }
     }
     guard quantization.scales.allSatisfy({ $0.isFinite && $0 >= 0 }) else { return nil }
     var values: [Int8]
@@ -278,7 +297,8 @@ extension Lowering {
     for n in 0..<weights.outputs {
       let real = reals[reals.count > 1 ? n : 0]
       if let exact, exact.count == reals.count,
-        exactScales[exactScales.count > 1 ? n : 0] == input * weights.scales[n], reals.count > 1 || weights.outputs == 1,
+        exactScales[exactScales.count > 1 ? n : 0] == input * weights.scales[n],
+        reals.count > 1 || weights.outputs == 1,
         let integer = Int32(exactly: exact[n])
       {
         result.append(integer)
@@ -354,13 +374,16 @@ extension StepContext {
   ) throws -> PlanValue {
     if !packed.isWide {
       let stored = IntegerTensor.storedShape(shape, channelsLast: isChannelsLast)
-      let bytes = try Tensor(of: UInt8.self, shape: stored, pool: pool) { try run(UnsafeMutableRawPointer($0.baseAddress!)) }
+      let bytes = try Tensor(of: UInt8.self, shape: stored, pool: pool) {
+        try run(UnsafeMutableRawPointer($0.baseAddress!))
+      }
       return .integer(IntegerTensor(bytes, shape: shape, isChannelsLast: isChannelsLast))
     }
     let accumulators = TensorStorage(byteCount: rows * outputs * 4, pool: pool)
     try run(accumulators.base)
     return try end.apply(
-      accumulators.base.bindMemory(to: Int32.self, capacity: rows * outputs), rows: rows, channels: outputs, shape: shape,
+      accumulators.base.bindMemory(to: Int32.self, capacity: rows * outputs), rows: rows, channels: outputs,
+      shape: shape,
       isChannelsLast: isChannelsLast, residual: arguments.count > 1 ? arguments[1] : nil, self)
   }
 }

@@ -17,7 +17,8 @@ extension Lowering {
     let isNearest =
       (node.opType == "Resize" || node.opType == "Upsample") && (node.string("mode") ?? "nearest") == "nearest"
       && node.string("coordinate_transformation_mode") != "tf_crop_and_resize"
-    guard Self.movements.contains(node.opType) || isNearest, let input = node.input(0), let index = value.outputIndex else {
+    guard Self.movements.contains(node.opType) || isNearest, let input = node.input(0), let index = value.outputIndex
+    else {
       return nil
     }
     // Other outputs of the node, or other readers of this one, would need the reals as well.
@@ -68,10 +69,14 @@ extension Lowering {
   /// Concatenates bytes that have been brought to the same parameters.
   func concat(_ node: Node, _ target: QuantizationTarget) throws -> Int? {
     let inputs = node.inputs.compactMap { $0 }
-    guard let axis = node.int("axis"), !inputs.isEmpty, inputs.contains(where: { source($0) != nil || isPrivate($0) }) else {
+    guard let axis = node.int("axis"), !inputs.isEmpty, inputs.contains(where: { source($0) != nil || isPrivate($0) })
+    else {
       return nil
     }
-    guard inputs.contains(where: { source($0) != nil || $0.producer.map { ["Conv", "Relu", "Clip", "MaxPool"].contains($0.opType) } ?? false })
+    guard
+      inputs.contains(where: {
+        source($0) != nil || $0.producer.map { ["Conv", "Relu", "Clip", "MaxPool"].contains($0.opType) } ?? false
+      })
     else { return nil }
     var slots: [Int?] = []
     for input in inputs {

@@ -13,13 +13,16 @@ extension Lowering {
       source(input) != nil || (isPrivate(value) && isPrivate(input)), (node.int("storage_order") ?? 0) == 0
     else { return nil }
     let window = node.opType == "MaxPool" ? try poolAttributes(node) : nil
-    guard node.opType == "GlobalMaxPool" || window?.kernel != nil, let moved = try integer(input, target) else { return nil }
+    guard node.opType == "GlobalMaxPool" || window?.kernel != nil, let moved = try integer(input, target) else {
+      return nil
+    }
     return emit(node, .integer, [moved]) { inputs, context in
       let x = try integerInput(inputs, 0).channelsLast(context.pool)
       let pool = try PoolRun(x.shape, window)
       let bytes = Tensor(of: UInt8.self, shape: pool.storedShape, pool: context.pool) { out in
         x.bytes.withElements(UInt8.self) {
-          IntegerKernels.maxPool(pool.window, pool.geometry, channels: x.shape[1], $0.baseAddress!, into: out.baseAddress!)
+          IntegerKernels.maxPool(
+            pool.window, pool.geometry, channels: x.shape[1], $0.baseAddress!, into: out.baseAddress!)
         }
       }
       return .integer(IntegerTensor(bytes, shape: pool.shape, isChannelsLast: true))
@@ -28,10 +31,14 @@ extension Lowering {
 
   /// Means and sums: integer sums, then one multiplier that holds the division too.
   func average(_ node: Node, _ target: QuantizationTarget) throws -> Int? {
-    guard let input = node.input(0), let operand = try operand(input) else { return refuse(node, "its input is not quantized") }
+    guard let input = node.input(0), let operand = try operand(input) else {
+      return refuse(node, "its input is not quantized")
+    }
     let scale = operand.parameters.scale
     let out = target.parameters.scale
-    guard FixedPointMultiplier(scale, over: out) != nil else { return refuse(node, "a scale is not finite and positive") }
+    guard FixedPointMultiplier(scale, over: out) != nil else {
+      return refuse(node, "a scale is not finite and positive")
+    }
     let rounding = options.rounding
     func requantize(_ sums: [Int32], count: Int, _ y: UnsafeMutablePointer<UInt8>) throws {
       guard let m = FixedPointMultiplier(scale, over: out, count: max(count, 1)) else {
@@ -39,7 +46,8 @@ extension Lowering {
       }
       switch rounding {
       case .fixed:
-        IntegerKernels.requantize(sums, rows: 1, channels: sums.count, by: [IntegerMultiplier(m)], output: target.output, into: y)
+        IntegerKernels.requantize(
+          sums, rows: 1, channels: sums.count, by: [IntegerMultiplier(m)], output: target.output, into: y)
       case .binary32:
         var multiplier = scale / (out * Float(max(count, 1)))
         ck_int_requantize_float32(sums, 1, Int64(sums.count), &multiplier, 0, target.output, CK_INT_U8, y)
@@ -61,7 +69,8 @@ extension Lowering {
       var sums = [Int32](repeating: 0, count: pool.shape[0] * pixels * channels)
       var counts = [Int32](repeating: 0, count: pixels)
       x.bytes.withElements(UInt8.self) {
-        poolSums(pool.window, pool.geometry, channels: channels, $0.baseAddress!, zero: zero, sums: &sums, counts: &counts)
+        poolSums(
+          pool.window, pool.geometry, channels: channels, $0.baseAddress!, zero: zero, sums: &sums, counts: &counts)
       }
       if includesPadding { counts = pool.paddedCounts() }
       let bytes = try Tensor(of: UInt8.self, shape: pool.storedShape, pool: context.pool) { y in
@@ -84,7 +93,9 @@ extension Lowering {
   ) throws -> Int? {
     var axes = node.ints("axes")
     if let value = node.input(1) {
-      guard let tensor = constant(value), let integers = tensor.integers else { return refuse(node, "its axes are computed") }
+      guard let tensor = constant(value), let integers = tensor.integers else {
+        return refuse(node, "its axes are computed")
+      }
       axes = integers
     }
     if axes?.isEmpty ?? true, (node.int("noop_with_empty_axes") ?? 0) != 0 { return nil }
@@ -172,7 +183,8 @@ struct PoolRun {
     let laid = try WindowGeometry(attributes, input: spatial, kernel: attributes.kernel ?? [])
     self.laid = laid
     geometry = ConvolutionGeometry(
-      batch: shape[0], input: leadingOnes(spatial), begin: leadingOnes(laid.padBegin, 0), end: leadingOnes(laid.padEnd, 0))
+      batch: shape[0], input: leadingOnes(spatial), begin: leadingOnes(laid.padBegin, 0),
+      end: leadingOnes(laid.padEnd, 0))
     window = PoolingWindow(
       kernel: leadingOnes(laid.kernel), stride: leadingOnes(laid.strides), dilation: leadingOnes(laid.dilations),
       output: leadingOnes(laid.output))

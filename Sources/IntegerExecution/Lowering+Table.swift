@@ -6,10 +6,13 @@ import OperatorLibrary
 
 extension Lowering {
   private static let elementwise: Set<String> = [
-    "Abs", "Acos", "Acosh", "Add", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Celu", "Clip", "Cos", "Cosh", "Div", "Elu",
-    "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Log", "Max", "Mean", "Min", "Mish",
+    "Abs", "Acos", "Acosh", "Add", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Celu", "Clip", "Cos", "Cosh", "Div",
+    "Elu",
+    "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Log", "Max", "Mean", "Min",
+    "Mish",
     "Mul", "Neg", "PRelu", "Pow", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh",
-    "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Swish", "Tan", "Tanh", "ThresholdedRelu", "QuickGelu", "FastGelu", "BiasGelu",
+    "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Swish", "Tan", "Tanh", "ThresholdedRelu", "QuickGelu", "FastGelu",
+    "BiasGelu",
   ]
 
   /// Element by element functions of one quantized tensor and scalars, whatever their number of nodes, as one table of
@@ -49,7 +52,9 @@ extension Lowering {
   private func collect(_ value: Value, into region: inout Region) -> Bool {
     if let tensor = constant(value) { return tensor.count == 1 }
     if let found = source(value) {
-      if let known = region.source, known.quantized != found.quantized || known.parameters != found.parameters { return false }
+      if let known = region.source, known.quantized != found.quantized || known.parameters != found.parameters {
+        return false
+      }
       region.source = found
       region.leaves.insert(value)
       return true

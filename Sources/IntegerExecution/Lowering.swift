@@ -48,7 +48,8 @@ final class Lowering {
     let needed = neededNodes(order)
     // Producers first, so that recursion stays as deep as one region.
     for node in order where needed.contains(node) {
-      if node.opType == "QuantizeLinear", node.canonicalDomain.isEmpty, let output = node.output(0), constant(output) == nil,
+      if node.opType == "QuantizeLinear", node.canonicalDomain.isEmpty, let output = node.output(0),
+        constant(output) == nil,
         quantization(node)?.activation != nil
       {
         _ = try bytes(of: output)
@@ -92,7 +93,8 @@ final class Lowering {
   ) -> Int {
     let slot = newSlot()
     plan.steps.append(
-      PlanStep(node: node, kind: kind, inputs: inputs, outputs: [slot]) { inputs, context in [try body(inputs, context)] })
+      PlanStep(node: node, kind: kind, inputs: inputs, outputs: [slot]) { inputs, context in [try body(inputs, context)]
+      })
     return slot
   }
 
@@ -166,7 +168,9 @@ final class Lowering {
     var type: ElementType?
     var zeros = [Int](repeating: 0, count: scales.count)
     if let zeroValue = node.input(2) {
-      guard let zero = constant(zeroValue), let integers = zero.integers, integers.count == scales.count else { return nil }
+      guard let zero = constant(zeroValue), let integers = zero.integers, integers.count == scales.count else {
+        return nil
+      }
       type = zero.elementType
       zeros = integers
     } else if node.opType == "QuantizeLinear" {
@@ -220,7 +224,8 @@ final class Lowering {
       let runtime = try runtime(value)
       let node = value.producer ?? value.consumers.first ?? Node("Identity", inputs: [], outputs: [])
       slot = emit(node, .integer, [runtime]) { inputs, context in
-        guard case .runtime(let runtime) = inputs[0], let tensor = runtime.tensor, tensor.elementType.bitWidth == 8 else {
+        guard case .runtime(let runtime) = inputs[0], let tensor = runtime.tensor, tensor.elementType.bitWidth == 8
+        else {
           throw ExecutionError(.failed, "'\(value.name)' is not a tensor of 8-bit integers")
         }
         return .integer(IntegerTensor(standard: tensor, context.pool))
@@ -306,7 +311,9 @@ final class Lowering {
 
   /// Bytes with one set of parameters as bytes with another: a table, or nothing at all.
   func rescale(_ slot: Int, from: ActivationParameters, to target: QuantizationTarget, _ node: Node) -> Int? {
-    if from.scale == target.parameters.scale, from.zero == target.parameters.zero, target.lowest == 0, target.highest == 255 {
+    if from.scale == target.parameters.scale, from.zero == target.parameters.zero, target.lowest == 0,
+      target.highest == 255
+    {
       return slot
     }
     guard let m = FixedPointMultiplier(from.scale, over: target.parameters.scale) else { return nil }

@@ -43,11 +43,14 @@ package struct GraphVerifier {
   /// Throws the first violation.
   package static func verify(_ model: Model) throws(GraphError) {
     if let first = violations(in: model).first {
-      throw GraphError(.badStructure, first.description, advice: "export the model again, or report this if onnxq wrote it")
+      throw GraphError(
+        .badStructure, first.description, advice: "export the model again, or report this if onnxq wrote it")
     }
   }
 
-  private static func canonical(_ domain: String?) -> String { domain == nil || domain == "ai.onnx" ? "" : domain ?? "" }
+  private static func canonical(_ domain: String?) -> String {
+    domain == nil || domain == "ai.onnx" ? "" : domain ?? ""
+  }
 
   private static func scope(of graph: Graph, path: String, imports: Set<String>) -> Scope {
     Scope(graph: graph, path: path, outer: [], outerNames: [], imports: imports)

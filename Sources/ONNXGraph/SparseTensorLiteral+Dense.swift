@@ -5,7 +5,8 @@ extension SparseTensorLiteral {
   ///
   /// Indices are linear (`[NNZ]`) or coordinates (`[NNZ, rank]`), as `SparseTensorProto` says.
   package func dense() throws(GraphError) -> Tensor {
-    guard let values = try values?.tensor(), let indices = try indices?.tensor(), let positions = indices.integers else {
+    guard let values = try values?.tensor(), let indices = try indices?.tensor(), let positions = indices.integers
+    else {
       throw GraphError(.badTensor, "sparse tensor without values or integer indices")
     }
     let shell = TensorLiteral(name: nil, dims: dims, dataType: values.elementType.rawValue)

@@ -60,7 +60,9 @@ public struct Inference {
       try folding(folder) {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let path = folder + "/outputs.npz"
-        let members = try order.map { name in (name: name + ".npy", bytes: try Self.encoded(values[name] ?? [], name: name)) }
+        let members = try order.map { name in
+          (name: name + ".npy", bytes: try Self.encoded(values[name] ?? [], name: name))
+        }
         let file = try AtomicFile(replacing: path)
         for piece in ArchiveWriter.encode(members) { try piece.withUnsafeBytes { try file.write($0) } }
         try file.commit()
@@ -175,7 +177,8 @@ public struct Inference {
       var seen: [String: Tensor] = [:]
       let tap: TensorTap? =
         wanted.isEmpty
-        ? nil : { value, result in if wanted.contains(value.name), let tensor = result.tensor { seen[value.name] = tensor } }
+        ? nil
+        : { value, result in if wanted.contains(value.name), let tensor = result.tensor { seen[value.name] = tensor } }
       let results = try execute(inputs, tap)
       outputs.order = names + self.tensors.filter { !names.contains($0) }
       for name in outputs.order {

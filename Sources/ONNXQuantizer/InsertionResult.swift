@@ -130,7 +130,9 @@ public struct InsertionResult: Encodable {
         name: $0.node, opType: $0.opType, quantized: $0.isQuantized, rule: $0.rule.id, reason: $0.reason,
         macs: $0.macs)
     }
-    changes = report.journal.map { Change(rule: $0.rule, reason: $0.reason, subject: Self.text($0.subject), action: $0.action) }
+    changes = report.journal.map {
+      Change(rule: $0.rule, reason: $0.reason, subject: Self.text($0.subject), action: $0.action)
+    }
   }
 
   private static func text(_ subject: JournalEntry.Subject) -> String {

@@ -139,7 +139,8 @@ extension VerificationResult {
   /// - Parameter worst: how many of the worst tensors are listed.
   public func text(worst: Int = 5) -> String {
     var lines: [String] = []
-    lines.append("model     \(model)" + (quantized.map { "\nquantized \($0)" + (target.map { "  (target \($0))" } ?? "") } ?? ""))
+    lines.append(
+      "model     \(model)" + (quantized.map { "\nquantized \($0)" + (target.map { "  (target \($0))" } ?? "") } ?? ""))
     lines.append("data      \(data), \(samples) samples")
     lines.append("")
     var rows = [["output", "pair", "SQNR", "cosine", "max error"]]

@@ -10,7 +10,9 @@ package struct ByteView: @unchecked Sendable {
 
   package init(_ array: [UInt8]) {
     let storage = TensorStorage(byteCount: array.count)
-    array.withUnsafeBytes { UnsafeMutableRawBufferPointer(start: storage.base, count: array.count).copyMemory(from: $0) }
+    array.withUnsafeBytes {
+      UnsafeMutableRawBufferPointer(start: storage.base, count: array.count).copyMemory(from: $0)
+    }
     self.init(UnsafeRawBufferPointer(start: storage.base, count: array.count), owner: storage)
   }
 

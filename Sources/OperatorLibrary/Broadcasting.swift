@@ -12,7 +12,8 @@ enum Broadcasting {
         if result[offset + index] == 1 {
           result[offset + index] = extent
         } else if extent != 1 {
-          throw OperatorError("shapes cannot be broadcast together: \(shapes.map(\.description).joined(separator: ", "))")
+          throw OperatorError(
+            "shapes cannot be broadcast together: \(shapes.map(\.description).joined(separator: ", "))")
         }
       }
     }

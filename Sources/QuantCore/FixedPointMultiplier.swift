@@ -20,7 +20,9 @@ package struct FixedPointMultiplier: Sendable, Hashable {
   ///
   /// nil where a scale is negative, not finite, or the divisor is zero: such scales are not quantization parameters.
   package init?(_ left: Float, times right: Float = 1, over divisor: Float, count: Int = 1) {
-    guard left.isFinite, right.isFinite, divisor.isFinite, left >= 0, right >= 0, divisor > 0, count > 0 else { return nil }
+    guard left.isFinite, right.isFinite, divisor.isFinite, left >= 0, right >= 0, divisor > 0, count > 0 else {
+      return nil
+    }
     guard left > 0, right > 0 else { self = .zero; return }
     let (a, aExponent) = Self.integer(left)
     let (b, bExponent) = Self.integer(right)

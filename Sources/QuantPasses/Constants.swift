@@ -35,7 +35,9 @@ struct Constants {
   /// The shape of a constant, without reading it.
   func shape(_ value: Value?) -> [Int]? {
     guard let value else { return nil }
-    if let literal = graph.initializer(for: value) { return literal.elementCount == nil ? nil : literal.dims.map(Int.init) }
+    if let literal = graph.initializer(for: value) {
+      return literal.elementCount == nil ? nil : literal.dims.map(Int.init)
+    }
     return tensor(value)?.shape
   }
 

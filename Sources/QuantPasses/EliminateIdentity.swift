@@ -13,7 +13,9 @@ package struct EliminateIdentity: Pass {
     var forwarded: [Value: Value] = [:]
     for node in graph.nodes {
       guard let input = node.input(0), let output = node.output(0), !graph.isOutput(output) else { continue }
-      guard isIdentity(node, opset: model.opset() ?? 0, constants), !returnedByNestedGraph(output, of: graph) else { continue }
+      guard isIdentity(node, opset: model.opset() ?? 0, constants), !returnedByNestedGraph(output, of: graph) else {
+        continue
+      }
       var source = input
       while let next = forwarded[source] { source = next }
       forwarded[output] = source

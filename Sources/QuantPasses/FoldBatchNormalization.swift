@@ -26,7 +26,9 @@ package struct FoldBatchNormalization: Pass {
     var patch = GraphPatch(model)
     var used = Set<Node>()
     for node in graph.nodes where node.isStandard("BatchNormalization") {
-      guard let fold = Fold(node, graph: graph, constants: constants), used.insert(fold.weighted).inserted else { continue }
+      guard let fold = Fold(node, graph: graph, constants: constants), used.insert(fold.weighted).inserted else {
+        continue
+      }
       fold.add(to: &patch, names: &names)
     }
     return try patch.apply()
@@ -93,7 +95,8 @@ private struct Fold {
     guard channels == gamma.count else { return nil }
     var bias: [Float]?
     if weighted.opType != "MatMul", let value = weighted.input(2) {
-      guard let stored = constants.floats(value), stored.count == channels || (weighted.opType == "Gemm" && stored.count == 1)
+      guard let stored = constants.floats(value),
+        stored.count == channels || (weighted.opType == "Gemm" && stored.count == 1)
       else { return nil }
       bias = stored.count == channels ? stored : [Float](repeating: stored[0], count: channels)
     }

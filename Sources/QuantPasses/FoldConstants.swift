@@ -138,7 +138,9 @@ enum ConstantRewriting {
   static func transpose(_ data: Tensor, _ axes: [Int]) -> Tensor {
     let width = data.elementType.bitWidth / 8
     var strides = [Int](repeating: width, count: data.rank)
-    for axis in stride(from: data.rank - 2, through: 0, by: -1) { strides[axis] = strides[axis + 1] * data.shape[axis + 1] }
+    for axis in stride(from: data.rank - 2, through: 0, by: -1) {
+      strides[axis] = strides[axis + 1] * data.shape[axis + 1]
+    }
     let shape = axes.map { data.shape[$0] }
     let steps = axes.map { strides[$0] }
     return Tensor(data.elementType, shape: shape) { result in

@@ -39,7 +39,8 @@ struct FusionPlacement {
     }
     for node in view.nodes where node.isStandard("Add") && isSelected(node) { try placeResidual(node) }
     // Pools feed pools: from the end, so that what a pool feeds is settled before it.
-    for node in view.nodes.reversed() where node.isStandard && target.arithmetic.contains(node.opType) && isSelected(node) {
+    for node in view.nodes.reversed()
+    where node.isStandard && target.arithmetic.contains(node.opType) && isSelected(node) {
       try placePool(node)
     }
     share()
@@ -61,7 +62,9 @@ struct FusionPlacement {
       if target.needsTensorCoreShapes, let reason = smallness(node) { return plan.leave(node, .tensorRTShape, reason) }
     case .existing: weight = nil
     }
-    guard !view.isConstant(view.tensor(value)) else { return plan.leave(node, .noRole, "all its operands are constants") }
+    guard !view.isConstant(view.tensor(value)) else {
+      return plan.leave(node, .noRole, "all its operands are constants")
+    }
     let (edge, isBehindPad) = beforePad(Edge(node: node, index: 0))
     guard try want(edge, isBehindPad ? .tensorRTPad : .tensorRTWeighted, for: node) else { return }
     quantized.insert(node)
@@ -73,7 +76,8 @@ struct FusionPlacement {
 
   /// The operand to quantize instead of one that a Pad with zeros computes.
   private func beforePad(_ edge: Edge) -> (Edge, isBehindPad: Bool) {
-    guard let value = edge.node.input(edge.index), !view.isDequantized(value), let pad = view.producer(view.tensor(value)),
+    guard let value = edge.node.input(edge.index), !view.isDequantized(value),
+      let pad = view.producer(view.tensor(value)),
       pad.isStandard("Pad"), forms.movementObstacle(pad) == nil, let source = pad.input(0),
       !view.isConstant(view.tensor(source)), view.pairs[view.tensor(value)] == nil
     else { return (edge, false) }
@@ -117,9 +121,12 @@ struct FusionPlacement {
       let kernel = shape.dropFirst(2)
       let isSquare = kernel.allSatisfy { $0 == kernel.first }
       let readsInput = node.input(0).map { isGraphInput(view.tensor($0)) } ?? false
-      if group == 1, outputs % 8 == 0 || inputs % 8 == 0, readsInput || outputs >= 16 || inputs >= 16, isSquare { return nil }
+      if group == 1, outputs % 8 == 0 || inputs % 8 == 0, readsInput || outputs >= 16 || inputs >= 16, isSquare {
+        return nil
+      }
       if group > 1, outputs % 8 == 0, kernel.allSatisfy({ $0 >= 3 }) { return nil }
-      return "\(inputs) input and \(outputs) output channels a group, kernel \(kernel.map { "\($0)" }.joined(separator: "x"))"
+      return
+        "\(inputs) input and \(outputs) output channels a group, kernel \(kernel.map { "\($0)" }.joined(separator: "x"))"
     default:
       guard shape.count >= 2 else { return nil }
       let isTransposed = node.opType == "Gemm" && node.int("transB") ?? 0 != 0
@@ -143,7 +150,9 @@ struct FusionPlacement {
     guard let output = node.output(0) else { return nil }
     if let shape = output.type?.staticShape { return shape.dropLast().reduce(1, *) }
     let isOpen = view.graph.requiredInputs.contains { $0.type?.staticShape == nil }
-    guard !isOpen, let shape = judge.shape(output) ?? node.input(0).flatMap({ judge.shape(view.tensor($0)) }) else { return nil }
+    guard !isOpen, let shape = judge.shape(output) ?? node.input(0).flatMap({ judge.shape(view.tensor($0)) }) else {
+      return nil
+    }
     return shape.dropLast().reduce(1, *)
   }
 
@@ -163,7 +172,9 @@ struct FusionPlacement {
   }
 
   private func endsInConvolution(_ tensor: Value) -> Bool {
-    guard let producer = view.producer(tensor), quantized.contains(producer), producer.isStandard("Conv", "ConvTranspose") else {
+    guard let producer = view.producer(tensor), quantized.contains(producer),
+      producer.isStandard("Conv", "ConvTranspose")
+    else {
       return false
     }
     return view.uses[tensor]?.count == 1 && !view.outputs.contains(tensor)

@@ -190,7 +190,8 @@ private struct Insertion {
       for use in tensor.uses { rewire(Edge(node: use.node, index: use.index), to: value) }
     }
     for (edge, _) in plan.edges {
-      guard let value = edge.node.input(edge.index), !view.isDequantized(value), let source = dequantized[view.tensor(value)]
+      guard let value = edge.node.input(edge.index), !view.isDequantized(value),
+        let source = dequantized[view.tensor(value)]
       else { continue }
       if source !== value { rewire(edge, to: source) }
     }
@@ -288,7 +289,9 @@ private struct Insertion {
       users[key, default: []].append(weight)
     }
     for key in order {
-      guard let readers = users[key], let first = readers.first, let exact = view.constants.tensor(key.value) else { continue }
+      guard let readers = users[key], let first = readers.first, let exact = view.constants.tensor(key.value) else {
+        continue
+      }
       let quantizer = WeightQuantizer(
         scheme: target.weights, axis: key.axis, smallestScales: smallestScales(readers, exact, axis: key.axis))
       let (codes, grid) = try quantizer.quantize(exact)
@@ -303,13 +306,15 @@ private struct Insertion {
       }
       report.decisions.append(
         Decision(
-          tensor: key.value.name, rule: .weight, reason: PlacementRule.weight.sentence, parameters: grid, method: "weights"))
+          tensor: key.value.name, rule: .weight, reason: PlacementRule.weight.sentence, parameters: grid,
+          method: "weights"))
     }
   }
 
   /// Codes as an initializer behind DequantizeLinear.
   private mutating func insertConstant(
-    _ old: Value, _ codes: Tensor, _ grid: QuantizationParameters, _ rule: PlacementRule, before node: Node, reason: String
+    _ old: Value, _ codes: Tensor, _ grid: QuantizationParameters, _ rule: PlacementRule, before node: Node,
+    reason: String
   ) throws -> Value {
     let base = old.name
     let (scale, zeroPoint, edits) = try gridValues(base, grid)
@@ -361,7 +366,8 @@ private struct Insertion {
     guard options.correctsBias else { return result }
     for operation in plan.weighted {
       let node = operation.node
-      guard let weight = roundedWeights[Edge(node: node, index: operation.weight)], let input = node.input(operation.input),
+      guard let weight = roundedWeights[Edge(node: node, index: operation.weight)],
+        let input = node.input(operation.input),
         let axis = BiasCorrection.channelAxis(node)
       else { continue }
       let tensor = view.tensor(input)
@@ -388,13 +394,16 @@ private struct Insertion {
       var shape = [shifts.count]
       if let old {
         let source = view.tensor(old)
-        guard !view.isDequantized(old), let stored = view.constants.floats(source), let extents = view.constants.shape(source),
+        guard !view.isDequantized(old), let stored = view.constants.floats(source),
+          let extents = view.constants.shape(source),
           stored.count == shifts.count && extents.last == shifts.count || stored.count == 1
         else {
           patch.note(entry(.biasCorrection, .node(node.label), "not corrected: its bias is no constant per channel"))
           continue
         }
-        if stored.count == shifts.count { (values, shape) = (stored, extents) } else {
+        if stored.count == shifts.count {
+          (values, shape) = (stored, extents)
+        } else {
           values = [Float](repeating: stored[0], count: shifts.count)
         }
       }
@@ -420,7 +429,8 @@ private struct Insertion {
         rewire(edge, to: done)
         continue
       }
-      guard let exact = corrected[edge] ?? view.constants.tensor(value), let values = exact.floats, let first = values.first
+      guard let exact = corrected[edge] ?? view.constants.tensor(value), let values = exact.floats,
+        let first = values.first
       else { continue }
       let range = values.reduce(ValueRange(first, first)) { ValueRange(min($0.lower, $1), max($0.upper, $1)) }
       let grid = try target.activations.parameters(for: range)
@@ -447,7 +457,8 @@ private struct Insertion {
         let name = old?.name ?? "\(edge.node.output(0)?.name ?? edge.node.opType)_bias"
         let values = exact.array(Float.self)
         let codes = values.indices.map { index -> Int32 in
-          let steps = (Double(values[index]) / Double(grid.scales[grid.axis == nil ? 0 : index])).rounded(.toNearestOrEven)
+          let steps = (Double(values[index]) / Double(grid.scales[grid.axis == nil ? 0 : index])).rounded(
+            .toNearestOrEven)
           return Int32(min(max(steps, -2_147_483_647), 2_147_483_647))
         }
         let flat = Tensor(codes, shape: [codes.count])
@@ -474,7 +485,9 @@ private struct Insertion {
     guard let input = node.input(operation.input), let x = parameters[view.tensor(input)], x.axis == nil,
       let weight = node.input(operation.weight)
     else { return nil }
-    let w = roundedWeights[Edge(node: node, index: operation.weight)]?.parameters ?? view.pairs[view.tensor(weight)]?.parameters
+    let w =
+      roundedWeights[Edge(node: node, index: operation.weight)]?.parameters
+      ?? view.pairs[view.tensor(weight)]?.parameters
     guard let w, w.scales.count == 1 || w.scales.count == bias.count, bias.count > 0 else { return nil }
     // With several groups the scales of a ConvTranspose count the channels of one group.
     guard bias.rank == 1 || bias.shape.dropLast().allSatisfy({ $0 == 1 }) else { return nil }
@@ -515,7 +528,8 @@ private struct Insertion {
     for node in graph.nodes {
       for value in node.inputs {
         guard let value, view.constants.isConstant(value), !graph.isOutput(value) else { continue }
-        guard value.uses.allSatisfy({ rewired[Edge(node: $0.node, index: $0.index)] != nil }), seen.insert(value).inserted
+        guard value.uses.allSatisfy({ rewired[Edge(node: $0.node, index: $0.index)] != nil }),
+          seen.insert(value).inserted
         else { continue }
         if graph.initializer(for: value) != nil {
           if graph.isInput(value) { patch.append(.removeGraphInput(value)) }
@@ -554,7 +568,9 @@ private struct Insertion {
   private func macs(_ node: Node) -> Int {
     guard node.isStandard, let output = node.output(0), let shape = judge.shape(output) else { return 0 }
     func product(_ values: some Sequence<Int>) -> Int {
-      values.reduce(1) { let (p, o) = $0.multipliedReportingOverflow(by: $1); return o ? 0 : p }
+      values.reduce(1) {
+        let (p, o) = $0.multipliedReportingOverflow(by: $1); return o ? 0 : p
+      }
     }
     let elements = product(shape)
     switch node.opType {
@@ -568,7 +584,9 @@ private struct Insertion {
         let isTransposed = node.opType == "Gemm" && node.int("transB") ?? 0 != 0
         return product([elements, weight[weight.count - (isTransposed ? 1 : 2)]])
       }
-      guard let input = node.input(0).flatMap({ judge.shape(view.tensor($0)) }), let depth = input.last else { return 0 }
+      guard let input = node.input(0).flatMap({ judge.shape(view.tensor($0)) }), let depth = input.last else {
+        return 0
+      }
       return product([elements, depth])
     default: return 0
     }

@@ -72,7 +72,9 @@ struct OperatorForms {
     }
     if view.isDequantized(value) { return .existing(index: 1) }
     guard view.constants.elementType(tensor) == .float32 else { return .unusable("its weight is not float32") }
-    guard let shape = view.constants.shape(tensor), shape.allSatisfy({ $0 > 0 }) else { return .unusable("its weight is empty") }
+    guard let shape = view.constants.shape(tensor), shape.allSatisfy({ $0 > 0 }) else {
+      return .unusable("its weight is empty")
+    }
     guard view.constants.floats(tensor)?.allSatisfy(\.isFinite) ?? false else {
       return .unusable("its weight holds NaN or infinity")
     }
@@ -120,7 +122,8 @@ struct OperatorForms {
     case "Pad":
       if let mode = node.string("mode"), mode != "constant" { return nil }
       guard let value = node.input(2) else { return nil }
-      return view.constants.floats(view.tensor(value))?.allSatisfy { $0 == 0 } ?? false ? nil : "it pads with another value than 0"
+      return view.constants.floats(view.tensor(value))?.allSatisfy { $0 == 0 } ?? false
+        ? nil : "it pads with another value than 0"
     default: return nil
     }
   }

@@ -17,7 +17,8 @@ package struct PlacementRule: Sendable, Hashable {
   package static let noData = PlacementRule(
     "Q05", "A tensor that saw no data, or NaN or infinity, is an error, or stays float where the policy says so.")
   package static let drowned = PlacementRule(
-    "Q06", "A tensor whose range drowns its signal (a few huge values beside many that would all become zero) stays float.")
+    "Q06",
+    "A tensor whose range drowns its signal (a few huge values beside many that would all become zero) stays float.")
   package static let selected = PlacementRule("Q07", "What --exclude names, or --include leaves out, stays float.")
   package static let weight = PlacementRule(
     "Q08", "A weight becomes an int8 initializer behind DequantizeLinear: symmetric, one scale per output channel.")
@@ -27,7 +28,8 @@ package struct PlacementRule: Sendable, Hashable {
     "Q10", "The mean shift that rounding the weights causes, by the recorded channel means, is taken off the bias.")
   package static let sharedScale = PlacementRule(
     "Q11", "Operators that only move elements share one scale and zero point between input and output.")
-  package static let fanOut = PlacementRule("Q12", "One tensor has one Q/DQ pair, which all its quantized readers share.")
+  package static let fanOut = PlacementRule(
+    "Q12", "One tensor has one Q/DQ pair, which all its quantized readers share.")
   package static let constant = PlacementRule(
     "Q13", "A constant operand of a quantized operator becomes an integer initializer on the target's activation grid.")
 
@@ -54,11 +56,14 @@ package struct PlacementRule: Sendable, Hashable {
   package static let fusedOutputs = PlacementRule(
     "REG-P02", "The output of an operator with an integer kernel is quantized; a product's only where its reader is.")
   package static let absorbed = PlacementRule(
-    "REG-P03", "Relu and Clip are absorbed by the Q after them: its range lies within theirs, before them there is none.")
+    "REG-P03",
+    "Relu and Clip are absorbed by the Q after them: its range lies within theirs, before them there is none.")
   package static let between = PlacementRule(
-    "REG-P04", "Operators without weights are quantized between quantized ones only: float in or float out would cost more.")
+    "REG-P04",
+    "Operators without weights are quantized between quantized ones only: float in or float out would cost more.")
   package static let integerBias = PlacementRule(
-    "REG-P05", "The bias is int32 with the scale of the input times that of the weight, in float32; it cannot overflow.")
+    "REG-P05", "The bias is int32 with the scale of the input times that of the weight, in float32; it cannot overflow."
+  )
   package static let fixedRange = PlacementRule("REG-P06", "The range of Softmax is 0 to 1, whatever was measured.")
   package static let matMulBias = PlacementRule(
     "REG-P07", "The constant added to a MatMul is its bias: no Q/DQ between the two.")

@@ -12,7 +12,8 @@ package struct QuantizationPipeline {
   let observe: (String, Model) throws -> Void
 
   package init(
-    _ options: InsertionOptions, statistics: ModelStatistics, observe: @escaping (String, Model) throws -> Void = { _, _ in }
+    _ options: InsertionOptions, statistics: ModelStatistics,
+    observe: @escaping (String, Model) throws -> Void = { _, _ in }
   ) {
     self.options = options
     self.statistics = statistics

@@ -59,7 +59,9 @@ struct QuantizationView {
       for (index, value) in node.inputs.enumerated() {
         if let value { add(Use(node: node, index: index, isDequantized: isDequantized(value)), of: value) }
       }
-      for value in node.capturedValues { add(Use(node: node, index: -1, isDequantized: isDequantized(value)), of: value) }
+      for value in node.capturedValues {
+        add(Use(node: node, index: -1, isDequantized: isDequantized(value)), of: value)
+      }
     }
     for port in graph.outputs { outputs.insert(tensor(port.value)) }
   }
@@ -73,7 +75,9 @@ struct QuantizationView {
     return value
   }
 
-  func isDequantized(_ value: Value) -> Bool { sources[value] != nil || pairs[value].map { $0.quantize == nil } ?? false }
+  func isDequantized(_ value: Value) -> Bool {
+    sources[value] != nil || pairs[value].map { $0.quantize == nil } ?? false
+  }
 
   /// The node that computes a tensor; nil for inputs, constants and tensors that are quantized by birth.
   func producer(_ tensor: Value) -> Node? {

@@ -59,7 +59,8 @@ package struct RaiseOpset: Pass {
     guard !listed.isEmpty else { return }
     patch.add(
       JournalEntry(
-        rule: "F05", reason: "below IR 4 initializers had to be listed as inputs, from IR 4 on that makes them defaults",
+        rule: "F05",
+        reason: "below IR 4 initializers had to be listed as inputs, from IR 4 on that makes them defaults",
         subject: .model, action: "\(listed.count) initializers no longer listed as inputs"),
       listed.map { .removeGraphInput($0) })
   }
@@ -111,7 +112,9 @@ struct OpsetConversion {
           Attribute("coordinate_transformation_mode", string: "asymmetric"), Attribute("nearest_mode", string: "floor"),
         ])
     case "Slice" where from < 10:
-      guard let starts = node.ints("starts"), let ends = node.ints("ends") else { throw refusal("it has no starts or ends") }
+      guard let starts = node.ints("starts"), let ends = node.ints("ends") else {
+        throw refusal("it has no starts or ends")
+      }
       let axes = node.ints("axes") ?? Array(0..<starts.count)
       change(
         "starts, ends and axes became inputs",
@@ -127,7 +130,9 @@ struct OpsetConversion {
       // The defaults of the attributes are the ends of float32, which bound nothing.
       let low = node.float("min").map { scalar($0, "min") }
       let high = node.float("max").map { scalar($0, "max") }
-      change("bounds became inputs", inputs: trimmed([node.input(0), low, high]), dropping: ["min", "max", "consumed_inputs"])
+      change(
+        "bounds became inputs", inputs: trimmed([node.input(0), low, high]),
+        dropping: ["min", "max", "consumed_inputs"])
     case "Pad" where from < 11:
       guard let pads = node.ints("pads") ?? node.ints("paddings") else { throw refusal("it has no pads") }
       let value = node.float("value").flatMap { $0 == 0 ? nil : $0 }.map { scalar($0, "value") }
@@ -183,7 +188,8 @@ struct OpsetConversion {
       "wrapped in Flatten and Reshape: it ran over all axes from \(axis) on", inputs: [matrix],
       adding: [Attribute("axis", int: -1)])
     edits += [
-      .insert(NodeBlueprint("Shape", name: names.unique("\(base)_Shape"), inputs: [input], outputs: [extents]), .before(node)),
+      .insert(
+        NodeBlueprint("Shape", name: names.unique("\(base)_Shape"), inputs: [input], outputs: [extents]), .before(node)),
       .insert(
         NodeBlueprint(
           "Flatten", name: names.unique("\(base)_Flatten"), inputs: [input], outputs: [matrix],

@@ -73,7 +73,9 @@ struct RegionPlacement {
       plan.leave(node, .noRole, "domain '\(node.canonicalDomain)' has no role for \(target.name)")
       return nil
     }
-    let outputs = node.outputs.compactMap { $0 }.filter { view.uses[$0] != nil || view.outputs.contains($0) || view.pairs[$0] != nil }
+    let outputs = node.outputs.compactMap { $0 }.filter {
+      view.uses[$0] != nil || view.outputs.contains($0) || view.pairs[$0] != nil
+    }
     if target.weighted.contains(node.opType) { return weightedHead(node, outputs) }
     if target.movement.contains(node.opType) {
       if let obstacle = forms.movementObstacle(node) {
@@ -102,7 +104,8 @@ struct RegionPlacement {
     default: indices = [0]
     }
     return Unit(
-      nodes: [node], role: .arithmetic, inputs: indices.map { Edge(node: node, index: $0) }, outputs: Array(outputs.prefix(1)))
+      nodes: [node], role: .arithmetic, inputs: indices.map { Edge(node: node, index: $0) },
+      outputs: Array(outputs.prefix(1)))
   }
 
   private mutating func weightedHead(_ node: Node, _ outputs: [Value]) -> Unit? {
@@ -117,7 +120,8 @@ struct RegionPlacement {
         return nil
       }
       return Unit(
-        nodes: [node], role: .product, inputs: [Edge(node: node, index: 0), Edge(node: node, index: 1)], outputs: output)
+        nodes: [node], role: .product, inputs: [Edge(node: node, index: 0), Edge(node: node, index: 1)], outputs: output
+      )
     case .constant(let index, let axis):
       var unit = Unit(nodes: [node], role: .weighted, inputs: [Edge(node: node, index: 0)], outputs: output)
       unit.weight = PlacementPlan.Weight(node: node, index: index, axis: axis)
@@ -137,7 +141,8 @@ struct RegionPlacement {
   /// Takes in what the kernel of the unit computes along: the bias behind a MatMul, activations that Q absorbs.
   private func extend(_ unit: inout Unit) {
     guard unit.role != .movement else { return }
-    while let output = unit.outputs.first, unit.outputs.count == 1, !view.outputs.contains(output), view.pairs[output] == nil,
+    while let output = unit.outputs.first, unit.outputs.count == 1, !view.outputs.contains(output),
+      view.pairs[output] == nil,
       let uses = view.uses[output], uses.count == 1, uses[0].index >= 0, let last = unit.nodes.last
     {
       let next = uses[0].node
@@ -213,7 +218,9 @@ struct RegionPlacement {
   }
 
   private func isReadAsInteger(_ tensor: Value) -> Bool {
-    if view.leavesAsInteger(tensor) || (target.placement == .everyTensor && view.outputs.contains(tensor)) { return true }
+    if view.leavesAsInteger(tensor) || (target.placement == .everyTensor && view.outputs.contains(tensor)) {
+      return true
+    }
     return (view.uses[tensor] ?? []).contains { use in
       guard let index = unitOf[use.node], isActive[index] else { return false }
       return units[index].inputs.contains(Edge(node: use.node, index: use.index))
@@ -306,7 +313,8 @@ struct RegionPlacement {
     var seen = Set<Value>()
     for index in units.indices where !isActive[index] {
       for tensor in touched(units[index]) where seen.insert(tensor).inserted {
-        guard case .float(let rule, let reason) = try judge.verdict(tensor), rule == .drowned || rule == .selected else { continue }
+        guard case .float(let rule, let reason) = try judge.verdict(tensor), rule == .drowned || rule == .selected
+        else { continue }
         plan.floatTensors.append((tensor, rule, reason))
       }
     }

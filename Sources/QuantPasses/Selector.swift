@@ -16,14 +16,16 @@ package struct Selector: Sendable {
     self.text = text
     var pattern = text
     var scope = Scope.any
-    for (prefix, named) in [("op:", Scope.operators), ("node:", .nodes), ("tensor:", .tensors)] where text.hasPrefix(prefix) {
+    for (prefix, named) in [("op:", Scope.operators), ("node:", .nodes), ("tensor:", .tensors)]
+    where text.hasPrefix(prefix) {
       pattern = String(text.dropFirst(prefix.count))
       scope = named
     }
     self.pattern = pattern
     self.scope = scope
     do { _ = try Regex(pattern) } catch {
-      throw PassError(.badOption, "'\(pattern)' is not a regular expression", advice: "escape special characters with \\")
+      throw PassError(
+        .badOption, "'\(pattern)' is not a regular expression", advice: "escape special characters with \\")
     }
   }
 
@@ -74,7 +76,9 @@ package struct Selector: Sendable {
     if scope == .any || scope == .operators { candidates += graph.nodes.map(\.opType) }
     if scope == .any || scope == .nodes { candidates += nodes }
     if scope == .any || scope == .tensors { candidates += values.map(\.name) }
-    let nearest = Set(candidates).map { (Self.distance(pattern, $0), $0) }.sorted { $0 < $1 }.prefix(3).map { "'\($0.1)'" }
+    let nearest = Set(candidates).map { (Self.distance(pattern, $0), $0) }.sorted { $0 < $1 }.prefix(3).map {
+      "'\($0.1)'"
+    }
     return PassError(
       .badOption, "the selector '\(text)' matches nothing",
       advice: nearest.isEmpty ? nil : "the nearest names are \(nearest.joined(separator: ", "))")

@@ -59,7 +59,9 @@ package struct TargetPreset: Sendable {
   package static let onnxRuntime = TargetPreset(
     name: "onnxruntime", activations: .uint8Asymmetric, placement: .betweenQuantized, bias: .int32,
     weighted: ["Conv", "Gemm", "MatMul"], integerOutput: ["Conv"], quantizesProducts: true,
-    arithmetic: ["Add", "Mul", "AveragePool", "GlobalAveragePool", "Sigmoid", "LeakyRelu", "Softmax", "Concat", "Where"],
+    arithmetic: [
+      "Add", "Mul", "AveragePool", "GlobalAveragePool", "Sigmoid", "LeakyRelu", "Softmax", "Concat", "Where",
+    ],
     movement: movements, absorbed: ["Relu", "Clip"], fixedRanges: ["Softmax": ValueRange(0, 1)],
     fusesMatMulBias: true, highestOpset: 27)
 

@@ -71,7 +71,9 @@ final class TensorJudge {
       let isFloat = (view.uses[tensor] ?? []).contains {
         $0.index == 0 && $0.node.isStandard("Conv", "ConvTranspose", "Gemm")
       }
-      if tensor.type?.elementType == nil, !isFloat { return .float(.elementType, "neither its type nor its values are known") }
+      if tensor.type?.elementType == nil, !isFloat {
+        return .float(.elementType, "neither its type nor its values are known")
+      }
       return .unusable("the statistics know nothing of it")
     }
     do {
@@ -116,7 +118,8 @@ final class TensorJudge {
     guard vanished > 0, smallestKept.isFinite, smallestKept >= 16 * largestVanished else { return nil }
     let share = Double(vanished) / Double(max(statistics.finite &- statistics.zeros, 1))
     // Denormal dust beside a signal is not a drowned signal.
-    guard share >= 0.01, largestVanished > choice.parameters.scale * 0x1p-20 || choice.range.largestMagnitude > 1000 else {
+    guard share >= 0.01, largestVanished > choice.parameters.scale * 0x1p-20 || choice.range.largestMagnitude > 1000
+    else {
       return nil
     }
     let percent = Int((share * 100).rounded())

@@ -12,7 +12,8 @@ package struct VerificationThresholds: Sendable {
   package var minimumReferenceSQNR: Double? = 60
 
   package init(
-    minimumSQNR: Double? = nil, minimumCosine: Double? = nil, minimumAgreement: Double? = nil, maximumDrop: Double? = nil
+    minimumSQNR: Double? = nil, minimumCosine: Double? = nil, minimumAgreement: Double? = nil,
+    maximumDrop: Double? = nil
   ) {
     self.minimumSQNR = minimumSQNR
     self.minimumCosine = minimumCosine

@@ -25,7 +25,8 @@ import Testing
       let right = (s >= 0 ? mantissa * Int128(d) : (mantissa * Int128(d)) << Int128(-s))
       let unit = s >= 0 ? Int128(d) : Int128(d) << Int128(-s)
       let error = left > right ? left - right : right - left
-      #expect(error * 2 < unit || (error * 2 == unit && mantissa % 2 == 0) || (mantissa == 1 << 23 && error * 2 <= unit))
+      #expect(
+        error * 2 < unit || (error * 2 == unit && mantissa % 2 == 0) || (mantissa == 1 << 23 && error * 2 <= unit))
     }
   }
 

@@ -34,8 +34,11 @@ import Testing
         #expect(e.shape == g.shape, "\(label): \(name)")
         #expect(g.array(Float.self) == again[name]?.array(Float.self), "\(label): threads change \(name)")
         // The step of the last quantization, or for a head a relative bound on the float executor's own rounding.
-        let step = port.value.producer?.opType == "DequantizeLinear"
-          ? try #require(port.value.producer?.input(1).flatMap { try model.graph.initializer(for: $0)?.tensor().floats?.first }) : nil
+        let step =
+          port.value.producer?.opType == "DequantizeLinear"
+          ? try #require(
+            port.value.producer?.input(1).flatMap { try model.graph.initializer(for: $0)?.tensor().floats?.first })
+          : nil
         let largest = e.array(Float.self).map(abs).max() ?? 0
         let bound = step.map { $0 * steps } ?? (largest * 1e-4 + 1e-5)
         var off = 0
@@ -68,7 +71,8 @@ import Testing
     var y = b.node("Conv", seed % 2 == 0 ? [x, w, b.bias(outputs)] : [x, w], attributes)
     if seed % 3 == 1 { y = b.node("Relu", [y]) }
     if seed % 3 == 2 {
-      y = b.node("Clip", [y, b.constant("low", Tensor(scalar: Float(-0.5))), b.constant("high", Tensor(scalar: Float(0.75)))])
+      y = b.node(
+        "Clip", [y, b.constant("low", Tensor(scalar: Float(-0.5))), b.constant("high", Tensor(scalar: Float(0.75)))])
     }
     b.output(seed % 5 == 4 ? y : b.pair(y))
     // A head ends in reals; the activation after it is then a float operator of its own.
@@ -84,7 +88,10 @@ import Testing
       let x = b.pair(b.input(shape))
       let y = b.node(
         "Conv", [x, b.weights([channels, 1, 3, 3]), b.bias(channels)],
-        [Attribute("group", int: channels), Attribute("pads", ints: [1, 1, 1, 1]), Attribute("strides", ints: seed % 2 == 0 ? [1, 1] : [2, 2])])
+        [
+          Attribute("group", int: channels), Attribute("pads", ints: [1, 1, 1, 1]),
+          Attribute("strides", ints: seed % 2 == 0 ? [1, 1] : [2, 2]),
+        ])
       b.output(b.pair(b.node("Relu", [y])))
       try compare(&b, inputs: [shape], "seed \(seed)")
     }
@@ -150,7 +157,9 @@ import Testing
 
   /// Any function of one quantized tensor is a table; the values are the operators' own.
   @Test func functionsAreTables() throws {
-    for (index, names) in [["Sigmoid"], ["Tanh"], ["HardSwish"], ["LeakyRelu"], ["Exp"], ["Sigmoid", "*"], ["Relu", "Sqrt"], ["Elu"]].enumerated() {
+    for (index, names) in [
+      ["Sigmoid"], ["Tanh"], ["HardSwish"], ["LeakyRelu"], ["Exp"], ["Sigmoid", "*"], ["Relu", "Sqrt"], ["Elu"],
+    ].enumerated() {
       var b = QDQBuilder(seed: UInt64(6000 + index))
       let shape = [1, 3, 4, 4]
       let x = b.pair(b.input(shape))
@@ -162,7 +171,10 @@ import Testing
   }
 
   @Test func poolsAndMeans() throws {
-    let two = [Attribute("kernel_shape", ints: [2, 3]), Attribute("strides", ints: [2, 1]), Attribute("pads", ints: [1, 1, 0, 1])]
+    let two = [
+      Attribute("kernel_shape", ints: [2, 3]), Attribute("strides", ints: [2, 1]),
+      Attribute("pads", ints: [1, 1, 0, 1]),
+    ]
     let cases: [(String, [Attribute])] = [
       ("MaxPool", two), ("AveragePool", two), ("AveragePool", two + [Attribute("count_include_pad", int: 1)]),
       ("GlobalAveragePool", []), ("GlobalMaxPool", []), ("ReduceMean", [Attribute("axes", ints: [2, 3])]),
@@ -214,7 +226,9 @@ import Testing
     let executor = try compare(&b, inputs: [[2, 3, 4, 4]], islands: ["Conv", "Softmax"], share: 0, "islands")
     #expect(executor.statistics.islands.first?.macs == 2 * 3 * 3 * 16)
     #expect(executor.statistics.islands.first?.reason == "its weights are not quantized")
-    #expect(throws: ExecutionError.self) { try IntegerPlan(model: b.model(), options: IntegerOptions(integerOnly: true)) }
+    #expect(throws: ExecutionError.self) {
+      try IntegerPlan(model: b.model(), options: IntegerOptions(integerOnly: true))
+    }
   }
 
   @Test func anAccumulatorThatCouldOverflowStaysFloat() throws {

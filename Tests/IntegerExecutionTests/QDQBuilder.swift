@@ -44,8 +44,12 @@ struct QDQBuilder {
     return [constant("scale", Tensor(scalar: scale)), constant("zero", zeroTensor)]
   }
 
-  mutating func quantize(_ value: Value, _ parameters: [Value]) -> Value { node("QuantizeLinear", [value] + parameters) }
-  mutating func dequantize(_ value: Value, _ parameters: [Value]) -> Value { node("DequantizeLinear", [value] + parameters) }
+  mutating func quantize(_ value: Value, _ parameters: [Value]) -> Value {
+    node("QuantizeLinear", [value] + parameters)
+  }
+  mutating func dequantize(_ value: Value, _ parameters: [Value]) -> Value {
+    node("DequantizeLinear", [value] + parameters)
+  }
 
   mutating func randomParameters(_ scale: ClosedRange<Float> = 0.01...0.05) -> [Value] {
     let isSigned = int(0...1) == 0
@@ -88,7 +92,9 @@ struct QDQBuilder {
 extension Value {
   /// The scale of the QuantizeLinear that reads this value.
   func quantizationScale(in graph: Graph) -> Float? {
-    guard let node = consumers.first(where: { $0.opType == "QuantizeLinear" }), let scale = node.input(1) else { return nil }
+    guard let node = consumers.first(where: { $0.opType == "QuantizeLinear" }), let scale = node.input(1) else {
+      return nil
+    }
     return try? graph.initializer(for: scale)?.tensor().floats?.first
   }
 }

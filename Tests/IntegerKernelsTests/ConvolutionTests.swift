@@ -5,7 +5,9 @@ import Testing
 
 /// Random convolutions of every kind: the packed kernels of every instruction set against the definition, byte for byte.
 @Suite struct ConvolutionTests {
-  enum Kind: CaseIterable { case dense, grouped, depthwise, extremes, largeMultipliers, float32Rule, accumulators, zeroPoints }
+  enum Kind: CaseIterable {
+    case dense, grouped, depthwise, extremes, largeMultipliers, float32Rule, accumulators, zeroPoints
+  }
 
   @Test(arguments: Kind.allCases)
   func packedKernelsEqualTheDefinition(_ kind: Kind) throws {
@@ -25,7 +27,8 @@ import Testing
     let stride = extents(1...2, 1, &random)
     let dilation = (0..<3).map { $0 >= first && random.oneIn(3) ? 2 : 1 }
     let geometry = ConvolutionGeometry(
-      batch: random.int(1...2), input: extents(1...(first == 0 ? 6 : 13), 1, &random), begin: extents(0...2, 0, &random),
+      batch: random.int(1...2), input: extents(1...(first == 0 ? 6 : 13), 1, &random),
+      begin: extents(0...2, 0, &random),
       end: extents(0...2, 0, &random))
     let depth = cin * kernel.reduce(1, *)
     let outputs = cout * groups
@@ -33,7 +36,9 @@ import Testing
     let weights = (0..<depth * outputs).map { _ in
       isExtreme ? (random.oneIn(2) ? Int8(-128) : 127) : Int8.random(in: -128...127, using: &random)
     }
-    let bias = (0..<outputs).map { _ in Int32(random.int(kind == .extremes ? -1_000_000_000...1_000_000_000 : -20000...20000)) }
+    let bias = (0..<outputs).map { _ in
+      Int32(random.int(kind == .extremes ? -1_000_000_000...1_000_000_000 : -20000...20000))
+    }
     var multipliers = (0..<outputs).map { _ in random.multiplier() }
     if kind == .dense { for i in multipliers.indices { multipliers[i].shift = Int32(random.int(42...50)) } }
     if kind == .largeMultipliers { for i in multipliers.indices { multipliers[i].shift = Int32(random.int(20...34)) } }
@@ -51,7 +56,9 @@ import Testing
     description.stride = stride
     description.dilation = dilation
     description.bias = random.oneIn(4) ? nil : bias
-    if kind == .zeroPoints || random.oneIn(6) { description.weightZeros = (0..<outputs).map { _ in Int32(random.int(-128...127)) } }
+    if kind == .zeroPoints || random.oneIn(6) {
+      description.weightZeros = (0..<outputs).map { _ in Int32(random.int(-128...127)) }
+    }
     if kind != .accumulators {
       description.requantization = .init(
         output: random.output(), rounding: kind == .float32Rule ? .binary32 : .fixed, multipliers: multipliers,
@@ -68,7 +75,9 @@ import Testing
     for isa in instructionSets {
       var y = [UInt8](repeating: 0xAA, count: size + guardBytes)
       try run(description, geometry, x, &y, isa)
-      #expect(y == expected, "\(label), instruction set \(isa), \(description.channels)→\(outputs) in \(groups), kernel \(kernel)")
+      #expect(
+        y == expected,
+        "\(label), instruction set \(isa), \(description.channels)→\(outputs) in \(groups), kernel \(kernel)")
     }
     let (least, greatest) = try description.bounds()
     #expect(zip(least, greatest).allSatisfy { $0 <= $1 })
@@ -120,7 +129,9 @@ import Testing
     let d = ConvolutionDescription(channels: 4, outputs: 1, inputZero: 0, weights: [127, 127, 127, 127])
     for isa in instructionSets {
       var y = [UInt8](repeating: 0, count: 4)
-      try run(d, ConvolutionGeometry(batch: 1, input: [1, 1, 1]), [255, 255, 255, 255] + [UInt8](repeating: 0, count: 64), &y, isa)
+      try run(
+        d, ConvolutionGeometry(batch: 1, input: [1, 1, 1]), [255, 255, 255, 255] + [UInt8](repeating: 0, count: 64), &y,
+        isa)
       #expect(y.withUnsafeBytes { $0.load(as: Int32.self) } == 129_540)
     }
   }

@@ -6,14 +6,18 @@ import Testing
 @Suite struct RequantizationTests {
   @Test func productsRoundHalfToEven() {
     var random = SeededGenerator(seed: 1)
-    let edges: [Int32] = [0, 1, -1, 2, -2, 3, -3, .max, .min, .max - 1, .min + 1, 1 << 24, -(1 << 24), 255 * 128, -255 * 128]
+    let edges: [Int32] = [
+      0, 1, -1, 2, -2, 3, -3, .max, .min, .max - 1, .min + 1, 1 << 24, -(1 << 24), 255 * 128, -255 * 128,
+    ]
     for shift in 0...80 {
       let mantissas: [Int32] = [1 << 30, 0x7FFF_FF80, 1 << 30 | 1 << 7, 3 << 29]
       for m0 in mantissas {
         let m = IntegerMultiplier(m0: m0, shift: Int32(shift))
         let others = (0..<200).map { _ in Int32.random(in: Int32.min...Int32.max, using: &random) }
         for accumulator in edges + others {
-          #expect(Int128(ck_int_multiply(accumulator, m)) == exact(Int(accumulator), m), "\(accumulator) · \(m0) · 2^-\(shift)")
+          #expect(
+            Int128(ck_int_multiply(accumulator, m)) == exact(Int(accumulator), m),
+            "\(accumulator) · \(m0) · 2^-\(shift)")
         }
       }
     }
@@ -45,7 +49,8 @@ import Testing
         }
       for isa in instructionSets {
         var y = [UInt8](repeating: 0xAA, count: rows * channels * 4 + 16)
-        ck_int_requantize(accumulators, Int64(rows), Int64(channels), multipliers, perChannel ? 1 : 0, output, type, &y, isa)
+        ck_int_requantize(
+          accumulators, Int64(rows), Int64(channels), multipliers, perChannel ? 1 : 0, output, type, &y, isa)
         var failures = 0
         y.withUnsafeBytes { bytes in
           for i in accumulators.indices {

@@ -55,7 +55,8 @@ struct GraphPatchTests {
     patch.add(
       entry,
       .insert(NodeBlueprint("Neg", inputs: [builder.value("x")], outputs: [fresh]), .front),
-      .setInput(add, 0, fresh), .setOpset(domain: "", version: 20), .setIRVersion(9), .setMetadata(key: "k", value: "v"),
+      .setInput(add, 0, fresh), .setOpset(domain: "", version: 20), .setIRVersion(9),
+      .setMetadata(key: "k", value: "v"),
       .setOperator(relu, opType: "Abs"), .setAttributes(relu, [Attribute("k", int: 1)]),
       .replaceInitializer(builder.value("w"), TensorLiteral(name: "w", Tensor([Float(3), 4], shape: [2]))))
     switch kind {

@@ -27,7 +27,8 @@ struct TextPrinterTests {
     builder.node(
       "Example", ["x", "", "small", ""], ["", "y"], name: "node 1",
       [
-        Attribute("a", int: -1), Attribute("b", float: 1), Attribute("c", ints: []), Attribute("d", floats: [1.5, .nan]),
+        Attribute("a", int: -1), Attribute("b", float: 1), Attribute("c", ints: []),
+        Attribute("d", floats: [1.5, .nan]),
         Attribute("e", string: "text"), Attribute("f", .strings([Array("s".utf8)])),
         Attribute("g", tensor: Tensor(scalar: Int8(-3))), Attribute("h", .graph(body)),
         Attribute("i", .type(ValueType(.sequence(.tensor(.int64, nil))))),
@@ -49,6 +50,7 @@ struct TextPrinterTests {
     function.body.append(Node("Elu", inputs: [u], outputs: [v], attributes: [reference]))
     builder.model.functions = [function]
     #expect(try Golden.difference(TextPrinter.text(builder.model), "text-every-construct") == nil)
-    #expect(try Golden.difference(TextPrinter.text(builder.model, elementLimit: nil), "text-every-construct-full") == nil)
+    #expect(
+      try Golden.difference(TextPrinter.text(builder.model, elementLimit: nil), "text-every-construct-full") == nil)
   }
 }

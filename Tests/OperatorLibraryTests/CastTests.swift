@@ -39,7 +39,9 @@ import Testing
     #expect(throws: OperatorError.self) { try cast(Tensor(strings: [Array("word".utf8)], shape: [1]), .float32) }
   }
 
-  @Test(arguments: [("up", [127, 128, 128]), ("down", [127, 127, 127]), ("nearest", [127, 127, 128])] as [(String, [UInt8])])
+  @Test(
+    arguments: [("up", [127, 128, 128]), ("down", [127, 127, 127]), ("nearest", [127, 127, 128])] as [(String, [UInt8])]
+  )
   func powersOfTwo(mode: String, codes: [UInt8]) throws {
     let result = try cast(.floats([1, 1.25, 1.5], [3]), .float8E8M0, [Attribute("round_mode", string: mode)])
     #expect(result.storedCodes == codes)

@@ -36,9 +36,18 @@ import Testing
 
   @Test func everyWidthIsMoved() throws {
     let attribute = [Attribute("perm", ints: [1, 0])]
-    #expect(try OperatorRunner.result("Transpose", [Self.ramp([2, 3], UInt8.self)], attribute).array(UInt8.self) == [0, 3, 1, 4, 2, 5])
-    #expect(try OperatorRunner.result("Transpose", [Self.ramp([2, 3], Int16.self)], attribute).array(Int16.self) == [0, 3, 1, 4, 2, 5])
-    #expect(try OperatorRunner.result("Transpose", [Self.ramp([2, 3], Int64.self)], attribute).array(Int64.self) == [0, 3, 1, 4, 2, 5])
+    #expect(
+      try OperatorRunner.result("Transpose", [Self.ramp([2, 3], UInt8.self)], attribute).array(UInt8.self) == [
+        0, 3, 1, 4, 2, 5,
+      ])
+    #expect(
+      try OperatorRunner.result("Transpose", [Self.ramp([2, 3], Int16.self)], attribute).array(Int16.self) == [
+        0, 3, 1, 4, 2, 5,
+      ])
+    #expect(
+      try OperatorRunner.result("Transpose", [Self.ramp([2, 3], Int64.self)], attribute).array(Int64.self) == [
+        0, 3, 1, 4, 2, 5,
+      ])
     let packed = Tensor(codes: [0, 1, 2, 3, 4, 5], elementType: .uint4, shape: [2, 3])
     #expect(try OperatorRunner.result("Transpose", [packed], attribute).storedCodes == [0, 3, 1, 4, 2, 5])
     let words = Tensor(strings: (0..<6).map { Array("\($0)".utf8) }, shape: [2, 3])
@@ -72,10 +81,11 @@ import Testing
     #expect(throws: OperatorError.self) { try reshape([0, 24], [Attribute("allowzero", int: 1)]) }
   }
 
-  @Test(arguments: [
-    ("constant", [0, 0, 1, 2, 3, 0]), ("reflect", [3, 2, 1, 2, 3, 2]), ("edge", [1, 1, 1, 2, 3, 3]),
-    ("wrap", [2, 3, 1, 2, 3, 1]),
-  ] as [(String, [Float])])
+  @Test(
+    arguments: [
+      ("constant", [0, 0, 1, 2, 3, 0]), ("reflect", [3, 2, 1, 2, 3, 2]), ("edge", [1, 1, 1, 2, 3, 3]),
+      ("wrap", [2, 3, 1, 2, 3, 1]),
+    ] as [(String, [Float])])
   func padModes(mode: String, expected: [Float]) throws {
     let result = try OperatorRunner.result(
       "Pad", opset: 19, [.floats([1, 2, 3], [3]), .ints([2, 1])], [Attribute("mode", string: mode)])

@@ -40,5 +40,7 @@ enum OperatorRunner {
 
 extension Tensor {
   static func floats(_ values: [Float], _ shape: [Int]) -> Tensor { Tensor(values, shape: shape) }
-  static func ints(_ values: [Int64], _ shape: [Int]? = nil) -> Tensor { Tensor(values, shape: shape ?? [values.count]) }
+  static func ints(_ values: [Int64], _ shape: [Int]? = nil) -> Tensor {
+    Tensor(values, shape: shape ?? [values.count])
+  }
 }

@@ -22,7 +22,8 @@ import Testing
     let back = try OperatorRunner.result("DequantizeLinear", [blocked, scale], attributes)
     #expect(back.array(Float.self) == [1, 2, 3, 4, 5, 6, 7, 8])
     #expect(throws: OperatorError.self) {
-      try OperatorRunner.result("QuantizeLinear", [x, scale], [Attribute("axis", int: 1), Attribute("block_size", int: 4)])
+      try OperatorRunner.result(
+        "QuantizeLinear", [x, scale], [Attribute("axis", int: 1), Attribute("block_size", int: 4)])
     }
   }
 

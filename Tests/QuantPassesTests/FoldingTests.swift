@@ -6,7 +6,10 @@ import TestSupport
 import Testing
 
 struct FoldBatchNormalizationTests {
-  private static let kinds = ["Conv", "Conv with bias", "grouped Conv", "ConvTranspose", "grouped ConvTranspose", "Gemm", "transposed Gemm", "MatMul"]
+  private static let kinds = [
+    "Conv", "Conv with bias", "grouped Conv", "ConvTranspose", "grouped ConvTranspose", "Gemm", "transposed Gemm",
+    "MatMul",
+  ]
 
   private func build(_ kind: String, readElsewhere: Bool = false) -> GraphBuilder {
     var builder = GraphBuilder()
@@ -30,7 +33,8 @@ struct FoldBatchNormalizationTests {
       builder.weight("w", isTransposed ? [6, channels / groups, 3, 3] : [channels, 6 / groups, 3, 3])
       builder.weight("b", [channels])
       builder.node(
-        isTransposed ? "ConvTranspose" : "Conv", ["x", "w"] + (kind == "Conv with bias" ? ["b"] : []), ["y"], name: "linear",
+        isTransposed ? "ConvTranspose" : "Conv", ["x", "w"] + (kind == "Conv with bias" ? ["b"] : []), ["y"],
+        name: "linear",
         [Attribute("group", int: groups), Attribute("pads", ints: [1, 1, 1, 1])])
     }
     builder.constant("gamma", [1, -0.5, 2, 0])

@@ -100,7 +100,9 @@ struct InsertionTests {
       var statistics = statistics([
         "x": signal, "mask": mask, "scores": signal, "masked": masked, "y": signal,
       ])
-      for name in statistics.tensors.keys { statistics.tensors[name]?.shapes = [TensorStatistics.ShapeBounds([4, 16])] }
+      for name in statistics.tensors.keys {
+        statistics.tensors[name]?.shapes = [TensorStatistics.ShapeBounds([4, 16])]
+      }
       for target in TargetPreset.all {
         var copy = GraphBuilder()
         copy.input("x", [4, 16])
@@ -220,7 +222,8 @@ struct InsertionTests {
     builder.node("MatMul", ["x", "w"], ["h"], name: "outer")
     func branch(_ name: String) -> Graph {
       let body = Graph(name: name)
-      let weight = body.addInitializer(named: "\(name).w", Tensor([Float](repeating: 0.5, count: 256), shape: [16, 16]))
+      let weight = body.addInitializer(
+        named: "\(name).w", Tensor([Float](repeating: 0.5, count: 256), shape: [16, 16]))
       let result = Value("\(name).y")
       body.append(Node("MatMul", name: "\(name).matmul", inputs: [builder.value("h"), weight], outputs: [result]))
       body.outputs.append(Graph.Port(result))
@@ -238,7 +241,9 @@ struct InsertionTests {
 
   @Test func stampIsReadBack() {
     let model = network().model
-    let stamp = ProvenanceStamp(version: "1.0", target: "integer", options: ["--method=mse", "--exclude=a"], modelHash: "ab", statisticsHash: "cd")
+    let stamp = ProvenanceStamp(
+      version: "1.0", target: "integer", options: ["--method=mse", "--exclude=a"], modelHash: "ab", statisticsHash: "cd"
+    )
     stamp.apply(to: model)
     #expect(ProvenanceStamp(model) == stamp)
     #expect(ProvenanceStamp(network().model) == nil)

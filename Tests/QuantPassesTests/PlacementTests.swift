@@ -15,7 +15,8 @@ struct PlacementTests {
   }
 
   private static func convolution(
-    _ builder: inout GraphBuilder, _ input: String, _ output: String, channels: Int = 16, from inputs: Int = 16, kernel: Int = 1
+    _ builder: inout GraphBuilder, _ input: String, _ output: String, channels: Int = 16, from inputs: Int = 16,
+    kernel: Int = 1
   ) {
     builder.weight("\(output).w", [channels, inputs, kernel, kernel])
     builder.weight("\(output).b", [channels])
@@ -126,7 +127,9 @@ struct PlacementTests {
     let (report, _) = try quantize(model, options, statistics)
     let text = TextPrinter.text(model, elementLimit: 1)
     #expect(GraphVerifier.violations(in: model).isEmpty)
-    let explained = report.nodes.map { "# \($0.isQuantized ? "int8 " : "float") \($0.node): \($0.rule.id) \($0.reason)\n" }.joined()
+    let explained = report.nodes.map {
+      "# \($0.isQuantized ? "int8 " : "float") \($0.node): \($0.rule.id) \($0.reason)\n"
+    }.joined()
     #expect(try Golden.difference(text + explained, "placement-\(pattern.name)-\(target)") == nil)
     // A second run finds nothing to do.
     let again = try QuantizationPipeline(options, statistics: statistics).run(on: model)

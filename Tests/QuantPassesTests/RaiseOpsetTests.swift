@@ -28,7 +28,9 @@ struct RaiseOpsetTests {
   @Test func attributesBecomeInputs() throws {
     try check(9) { builder in
       builder.input("x", [1, 4, 6])
-      builder.node("Slice", ["x"], ["a"], [Attribute("starts", ints: [1]), Attribute("ends", ints: [5]), Attribute("axes", ints: [2])])
+      builder.node(
+        "Slice", ["x"], ["a"],
+        [Attribute("starts", ints: [1]), Attribute("ends", ints: [5]), Attribute("axes", ints: [2])])
       builder.node("Pad", ["a"], ["b"], [Attribute("pads", ints: [0, 0, 1, 0, 0, 2]), Attribute("value", float: 0.5)])
       builder.node("Clip", ["b"], ["c"], [Attribute("min", float: -0.5), Attribute("max", float: 0.75)])
       builder.node("Unsqueeze", ["c"], ["d"], [Attribute("axes", ints: [0])])
@@ -59,13 +61,16 @@ struct RaiseOpsetTests {
   @Test func upsample() throws {
     var builder = GraphBuilder(opset: 8, irVersion: 4)
     builder.input("x", [1, 1, 2, 2])
-    builder.node("Upsample", ["x"], ["y"], [Attribute("scales", floats: [1, 1, 2, 2]), Attribute("mode", string: "nearest")])
+    builder.node(
+      "Upsample", ["x"], ["y"], [Attribute("scales", floats: [1, 1, 2, 2]), Attribute("mode", string: "nearest")])
     builder.output("y")
     _ = try RaiseOpset().run(on: builder.model)
     let node = builder.graph.nodes[0]
     #expect(node.opType == "Resize")
     #expect(node.inputs.count == 3 && node.inputs[1] == nil)
-    let result: [String: Tensor] = try FloatExecutor(model: builder.model).run(["x": Tensor([Float(1), 2, 3, 4], shape: [1, 1, 2, 2])])
+    let result: [String: Tensor] = try FloatExecutor(model: builder.model).run([
+      "x": Tensor([Float(1), 2, 3, 4], shape: [1, 1, 2, 2])
+    ])
     #expect(result["y"]?.array(Float.self) == [1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4])
   }
 

@@ -12,7 +12,9 @@ struct RandomGraphTests {
     var builder = GraphBuilder(opset: seed % 3 == 0 ? 11 : 17, seed: seed)
     builder.input("x", [1, 8, 6, 6])
     var tensors = ["x"]
-    func pick(_ builder: inout GraphBuilder) -> String { tensors[builder.int(max(0, tensors.count - 3)...tensors.count - 1)] }
+    func pick(_ builder: inout GraphBuilder) -> String {
+      tensors[builder.int(max(0, tensors.count - 3)...tensors.count - 1)]
+    }
     for index in 0..<builder.int(4...12) {
       let name = "t\(index)"
       let input = pick(&builder)
@@ -61,7 +63,9 @@ struct RandomGraphTests {
       let other = build(UInt64(seed))
       #expect(try quantize(other, options, statistics).text == text, "not repeatable: \(target.name), seed \(seed)")
       let again = try QuantizationPipeline(options, statistics: statistics).run(on: model)
-      #expect(again.isUnchanged && TextPrinter.text(model, elementLimit: 8) == text, "not idempotent: \(target.name), seed \(seed)")
+      #expect(
+        again.isUnchanged && TextPrinter.text(model, elementLimit: 8) == text,
+        "not idempotent: \(target.name), seed \(seed)")
       #expect(report.nodes.count == model.graph.nodes.count { !$0.opType.hasSuffix("izeLinear") })
     }
   }

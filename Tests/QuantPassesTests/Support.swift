@@ -15,12 +15,15 @@ func measure(_ model: Model, samples: [[String: Tensor]]) throws -> ModelStatist
     _ = try executor.run(sample) { value, result in
       guard let tensor = result.tensor, tensor.elementType == .float32 else { return }
       add(tensor, to: &statistics.tensors[value.name, default: TensorStatistics()])
-      for use in value.uses where use.index == 0 && ["Conv", "Gemm", "MatMul"].contains(use.node.opType) && tensor.rank >= 2 {
+      for use in value.uses
+      where use.index == 0 && ["Conv", "Gemm", "MatMul"].contains(use.node.opType) && tensor.rank >= 2 {
         let axis = use.node.opType == "Conv" ? 1 : tensor.rank - 1
         let layout = try ChannelLayout(shape: tensor.shape, axis: axis)
         var entry = sums[value.name] ?? (axis, ExactSums(count: layout.channels), 0)
         let values = tensor.array(Float.self)
-        for channel in 0..<layout.channels { layout.forEach(channel) { entry.sums.add(Double(values[$0]), to: channel) } }
+        for channel in 0..<layout.channels {
+          layout.forEach(channel) { entry.sums.add(Double(values[$0]), to: channel) }
+        }
         entry.elements += UInt64(tensor.count / max(layout.channels, 1))
         sums[value.name] = entry
         break
@@ -32,7 +35,8 @@ func measure(_ model: Model, samples: [[String: Tensor]]) throws -> ModelStatist
     let count = entry.sums.count
     guard
       let channels = ChannelStatistics.Channels(
-        elements: entry.elements, minima: [Float](repeating: 0, count: count), maxima: [Float](repeating: 0, count: count),
+        elements: entry.elements, minima: [Float](repeating: 0, count: count),
+        maxima: [Float](repeating: 0, count: count),
         sums: entry.sums)
     else { continue }
     statistics.tensors[name]?.channels = [ChannelStatistics(axis: entry.axis, contents: .channels(channels))]
@@ -43,8 +47,13 @@ func measure(_ model: Model, samples: [[String: Tensor]]) throws -> ModelStatist
 func add(_ tensor: Tensor, to statistics: inout TensorStatistics) {
   for value in tensor.array(Float.self) {
     statistics.count += 1
-    if value.isNaN { statistics.nans += 1 } else if value == .infinity { statistics.positiveInfinities += 1 }
-    else if value == -.infinity { statistics.negativeInfinities += 1 } else {
+    if value.isNaN {
+      statistics.nans += 1
+    } else if value == .infinity {
+      statistics.positiveInfinities += 1
+    } else if value == -.infinity {
+      statistics.negativeInfinities += 1
+    } else {
       if value == 0 { statistics.zeros += 1 }
       statistics.minimum = min(statistics.minimum, value)
       statistics.maximum = max(statistics.maximum, value)
@@ -100,7 +109,6 @@ func sqnr(_ reference: Model, _ model: Model, _ samples: [[String: Tensor]]) thr
   return noise == 0 ? .infinity : 10 * log10(signal / noise)
 }
 
-
 /// The whole pipeline; the report and the model as text.
 func quantize(
   _ model: Model, _ options: InsertionOptions, _ statistics: ModelStatistics
@@ -108,4 +116,3 @@ func quantize(
   let report = try QuantizationPipeline(options, statistics: statistics).run(on: model)
   return (report, TextPrinter.text(model, elementLimit: 8))
 }
-

@@ -34,7 +34,18 @@ enum DenseElements {
   }
 
   static func apply(_ tensor: Tensor, _ body: (Tensor) throws -> Tensor) throws -> Tensor {
-    try apply([tensor]) { try body($0[0]) }
+    try move(tensor, body)
+  }
+
+  /// As `apply`, throwing only what `body` throws.
+  static func move(_ tensor: Tensor, _ body: (Tensor) throws -> Tensor) rethrows -> Tensor {
+    if let strings = tensor.strings {
+      let moved = try body(Tensor(strings.indices.map { Int64($0) }, shape: tensor.shape))
+      return Tensor(strings: moved.array(Int64.self).map { strings[Int($0)] }, shape: moved.shape)
+    }
+    guard tensor.elementType.bitWidth < 8 else { return try body(tensor) }
+    let codes = try body(Tensor(tensor.storedCodes, shape: tensor.shape))
+    return Tensor(codes: codes.array(UInt8.self), elementType: tensor.elementType, shape: codes.shape)
   }
 }
 

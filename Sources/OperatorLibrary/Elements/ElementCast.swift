@@ -1,7 +1,7 @@
 import ONNXTensor
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #endif
 
 /// Conversion of elements from any type to any other by the rules of ONNX `Cast`.

@@ -102,7 +102,8 @@ extension Tensor {
 func requireSameType(_ tensors: [Tensor]) throws {
   guard let first = tensors.first else { return }
   for tensor in tensors where tensor.elementType != first.elementType {
-    throw OperatorError("the inputs have different element types: \(first.elementType.name), \(tensor.elementType.name)")
+    throw OperatorError(
+      "the inputs have different element types: \(first.elementType.name), \(tensor.elementType.name)")
   }
 }
 

@@ -36,7 +36,8 @@ struct StridedCopy {
     case 2: run(UInt16.self, source, target)
     case 4: run(UInt32.self, source, target)
     case 8: run(UInt64.self, source, target)
-    default: run(SIMD2<UInt64>.self, source, target)
+    case 16: run(SIMD2<UInt64>.self, source, target)
+    default: preconditionFailure("elements of \(elementBytes) bytes")
     }
   }
 
@@ -127,9 +128,12 @@ struct StridedCopy {
 extension Tensor {
   /// A new dense tensor whose element at `index` is this one's element at `offset + sum(index * strides)`.
   ///
-  /// The caller has checked that all offsets are inside; only for types of whole bytes.
+  /// The caller has checked that all offsets are inside.
   func gathered(shape: [Int], strides: [Int], offset: Int = 0, pool: BufferPool?) -> Tensor {
-    withBytes { source in
+    guard elementType.bitWidth >= 8 else {
+      return DenseElements.move(self) { $0.gathered(shape: shape, strides: strides, offset: offset, pool: pool) }
+    }
+    return withBytes { source in
       Tensor(elementType, shape: shape, pool: pool) { out in
         guard let from = source.baseAddress, let to = out.baseAddress, out.count > 0 else { return }
         StridedCopy(extents: shape, sourceStrides: strides, targetStrides: ShapeArithmetic.strides(shape))
@@ -149,10 +153,13 @@ extension Tensor {
 }
 
 extension Tensor {
-  /// The slices at `indices` of `axis`, that axis replaced by dimensions `replacement`; only for types of whole bytes.
+  /// The slices at `indices` of `axis`, that axis replaced by dimensions `replacement`.
   ///
   /// The caller has checked the indices.
   func taking(_ indices: [Int], axis: Int, as replacement: [Int], pool: BufferPool?) -> Tensor {
+    guard elementType.bitWidth >= 8 else {
+      return DenseElements.move(self) { $0.taking(indices, axis: axis, as: replacement, pool: pool) }
+    }
     let (outer, extent, inner) = ShapeArithmetic.split(shape, at: axis)
     let run = inner * elementBytes
     return withBytes { source in

@@ -3,7 +3,9 @@ import ONNXQuantizer
 
 /// How data becomes the model's input; shared by the verbs that take data.
 struct DataArguments: ParsableArguments {
-  @Option(help: ArgumentHelp("Named preprocessing of pictures: \(DataOptions.presets.joined(separator: ", ")).", valueName: "name"))
+  @Option(
+    help: ArgumentHelp(
+      "Named preprocessing of pictures: \(DataOptions.presets.joined(separator: ", ")).", valueName: "name"))
   var preset: String?
 
   @Option(help: ArgumentHelp("Resize pictures: the short side, WIDTHxHEIGHT, or letterbox[:WxH].", valueName: "size"))

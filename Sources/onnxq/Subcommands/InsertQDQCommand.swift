@@ -21,7 +21,10 @@ struct InsertQDQCommand: ParsableCommand {
   @Argument(help: "The model; without it onnxq.yaml's, else the only .onnx here.")
   var model: String?
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("The engine: \(Insertion.targets.joined(separator: ", ")). Default: tensorrt.", valueName: "name"))
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp(
+      "The engine: \(Insertion.targets.joined(separator: ", ")). Default: tensorrt.", valueName: "name"))
   var target: String?
 
   @Option(help: ArgumentHelp("Statistics of the model.", valueName: "file"))
@@ -32,10 +35,14 @@ struct InsertQDQCommand: ParsableCommand {
 
   @OptionGroup(title: "Preprocessing") var arguments: DataArguments
 
-  @Option(help: ArgumentHelp("How ranges are chosen: minmax, percentile[:99.99], entropy, mse, auto. Default: minmax.", valueName: "method"))
+  @Option(
+    help: ArgumentHelp(
+      "How ranges are chosen: minmax, percentile[:99.99], entropy, mse, auto. Default: minmax.", valueName: "method"))
   var method: String?
 
-  @Option(help: ArgumentHelp("Only what matches: a regular expression on node names, op:TYPE or tensor:NAME.", valueName: "selector"))
+  @Option(
+    help: ArgumentHelp(
+      "Only what matches: a regular expression on node names, op:TYPE or tensor:NAME.", valueName: "selector"))
   var include: [String] = []
 
   @Option(help: ArgumentHelp("Not what matches.", valueName: "selector"))
@@ -47,7 +54,8 @@ struct InsertQDQCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Keep tensors float whose range drowns their signal.", valueName: "auto|none"))
   var rescue: Rescue = .auto
 
-  @Option(help: ArgumentHelp("A tensor without usable statistics is an error, or stays float.", valueName: "error|float"))
+  @Option(
+    help: ArgumentHelp("A tensor without usable statistics is an error, or stays float.", valueName: "error|float"))
   var missingData: MissingData = .error
 
   @Option(name: .shortAndLong, help: ArgumentHelp("Where the model goes; - is standard output.", valueName: "file"))
@@ -113,7 +121,8 @@ struct InsertQDQCommand: ParsableCommand {
     guard ModelLocator.exists(sibling) else {
       throw QuantizerError(
         .badInput,
-        "no statistics: \(sibling) does not exist; run 'onnxq calibrate \(file.path) --data DIR' first, or give --data DIR here")
+        "no statistics: \(sibling) does not exist; run 'onnxq calibrate \(file.path) --data DIR' first, or give --data DIR here"
+      )
     }
     return try CalibrationStatistics(path: sibling)
   }
@@ -145,7 +154,8 @@ struct InsertQDQCommand: ParsableCommand {
         if let scale = decision.scale, let type = decision.elementType {
           let parameters =
             scale.count == 1
-            ? "scale \(scale[0]) zero point \(decision.zeroPoint?.first ?? 0)" : "\(scale.count) scales on axis \(decision.axis ?? 0)"
+            ? "scale \(scale[0]) zero point \(decision.zeroPoint?.first ?? 0)"
+            : "\(scale.count) scales on axis \(decision.axis ?? 0)"
           what = "\(type) \(parameters)"
           if let method = decision.method { what += " (\(method))" }
         }

@@ -19,7 +19,9 @@ struct Ranges: ParsableCommand {
   @Option(help: ArgumentHelp("minmax, percentile[:99.99], entropy, mse, auto.", valueName: "method"))
   var method = "minmax"
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("Whose grid: \(Insertion.targets.joined(separator: ", ")).", valueName: "name"))
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp("Whose grid: \(Insertion.targets.joined(separator: ", ")).", valueName: "name"))
   var target = "tensorrt"
 
   func run() throws {

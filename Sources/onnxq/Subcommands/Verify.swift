@@ -31,7 +31,8 @@ struct Verify: ParsableCommand {
   @Option(help: ArgumentHelp("Classes of the samples: lines 'file,class', a .npy, or file.npz:key.", valueName: "file"))
   var labels: String?
 
-  @Option(help: ArgumentHelp("Outputs of another program for the float model: .npy, or .npz by output.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("Outputs of another program for the float model: .npy, or .npz by output.", valueName: "file"))
   var reference: String?
 
   @Option(help: ArgumentHelp("Least SQNR of each output.", valueName: "dB"))
@@ -92,7 +93,8 @@ struct Verify: ParsableCommand {
   private func options(_ model: String, _ configuration: Configuration) throws -> DataOptions {
     let sibling = ModelLocator.sibling(of: model, ".calib")
     let statistics = ModelLocator.exists(sibling) ? try CalibrationStatistics(path: sibling) : nil
-    guard let path = data ?? configuration.verifyData ?? configuration.data ?? statistics?.dataPath, !path.isEmpty else {
+    guard let path = data ?? configuration.verifyData ?? configuration.data ?? statistics?.dataPath, !path.isEmpty
+    else {
       throw QuantizerError(.usage, "no data: give --data PATH, or name it in onnxq.yaml")
     }
     if data == nil { common.note("onnxq: comparing on \(path)") }

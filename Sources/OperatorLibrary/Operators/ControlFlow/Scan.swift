@@ -16,7 +16,9 @@ package enum Scan: Operator {
     let inputs = TensorInputs(values)
     let lengths = try inputs.optional(0)?.integers("sequence_lens")
     let tensors = try (1..<max(inputs.count, 1)).map { try inputs[$0] }
-    guard tensors.count == loop.stateCount + loop.scanCount, let batch = tensors.first?.shape.first, tensors.allSatisfy({ $0.shape.first == batch }), batch > 0 else {
+    guard tensors.count == loop.stateCount + loop.scanCount, let batch = tensors.first?.shape.first,
+      tensors.allSatisfy({ $0.shape.first == batch }), batch > 0
+    else {
       throw OperatorError("the inputs have no common batch axis")
     }
     if let lengths, lengths.count != batch { throw OperatorError("\(lengths.count) lengths for \(batch) samples") }

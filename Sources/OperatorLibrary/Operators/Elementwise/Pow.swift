@@ -31,7 +31,8 @@ package enum Pow: Operator {
     case .int32, .int64, .int8, .int16, .uint8, .uint16, .uint32, .uint64:
       if exponent.elementType.isInteger {
         let result = try BinaryKernel.map(
-          ElementCast().apply(base, to: .int64), ElementCast().apply(exponent, to: .int64), Int64.self, context, integer)
+          ElementCast().apply(base, to: .int64), ElementCast().apply(exponent, to: .int64), Int64.self, context, integer
+        )
         return try ElementCast().apply(result, to: base.elementType)
       }
     case .float64: break

@@ -8,7 +8,9 @@ package enum GatherND: Operator {
       let (input, indices) = (try inputs[0], try inputs[1])
       guard batchCount >= 0, indices.rank >= 1, batchCount < indices.rank, batchCount <= input.rank,
         indices.shape[..<batchCount] == input.shape[..<batchCount]
-      else { throw OperatorError("indices of shape \(indices.shape) do not fit \(input.shape), batch_dims \(batchCount)") }
+      else {
+        throw OperatorError("indices of shape \(indices.shape) do not fit \(input.shape), batch_dims \(batchCount)")
+      }
       let places = try SlicePositions(
         Array(input.shape[batchCount...]), indices, leading: batchCount)
       let shape = indices.shape.dropLast() + input.shape[(batchCount + places.depth)...]
@@ -26,7 +28,8 @@ package enum GatherND: Operator {
     let x = ShapeInference.input(inputs, 0)
     let batchCount = try node.int("batch_dims", default: 0)
     guard let dims = x?.dimensions, let places = ShapeInference.input(inputs, 1)?.dimensions,
-      let depth = places.last?.known, batchCount >= 0, batchCount + depth <= dims.count
+      let depth = places.last?.known, batchCount >= 0, batchCount < places.count, batchCount <= dims.count,
+      depth <= dims.count - batchCount
     else { return [.tensor(x?.elementType, dimensions: nil)] }
     return [.tensor(x?.elementType, dimensions: places.dropLast() + dims[(batchCount + depth)...])]
   }

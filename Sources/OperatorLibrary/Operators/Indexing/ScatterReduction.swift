@@ -6,7 +6,9 @@ enum ScatterReduction: String {
 
   init(_ node: OperatorNode) throws {
     let name = try node.string("reduction", default: "none")
-    guard let value = ScatterReduction(rawValue: name) else { throw OperatorError("attribute 'reduction' is '\(name)'") }
+    guard let value = ScatterReduction(rawValue: name) else {
+      throw OperatorError("attribute 'reduction' is '\(name)'")
+    }
     self = value
   }
 

@@ -19,7 +19,9 @@ package enum TensorScatter: Operator {
         throw OperatorError("update of shape \(update.shape) does not fit \(cache.shape)")
       }
       let batches = cache.shape[0]
-      if let starts, starts.count != batches { throw OperatorError("\(starts.count) write indices for \(batches) batches") }
+      if let starts, starts.count != batches {
+        throw OperatorError("\(starts.count) write indices for \(batches) batches")
+      }
       let middle = cache.shape[1..<axis].reduce(1, &*)
       let inner = cache.shape[(axis + 1)...].reduce(1, &*)
       var positions: [Int] = []

@@ -33,7 +33,9 @@ package enum LabelEncoder: MachineLearningOperator {
     if let ints = try node.ints(prefix + "_int64s"), !ints.isEmpty {
       return Tensor(ints.map(Int64.init), shape: [ints.count])
     }
-    if let floats = try node.floats(prefix + "_floats"), !floats.isEmpty { return Tensor(floats, shape: [floats.count]) }
+    if let floats = try node.floats(prefix + "_floats"), !floats.isEmpty {
+      return Tensor(floats, shape: [floats.count])
+    }
     return try node.tensor(prefix + "_tensor")
   }
 
@@ -85,7 +87,9 @@ package enum CategoryMapper: MachineLearningOperator {
   package static func prepare(_ node: OperatorNode) throws -> Kernel {
     let numbers = try node.ints("cats_int64s") ?? []
     let words = try node.strings("cats_strings") ?? []
-    guard numbers.count == words.count else { throw OperatorError("\(numbers.count) integers for \(words.count) strings") }
+    guard numbers.count == words.count else {
+      throw OperatorError("\(numbers.count) integers for \(words.count) strings")
+    }
     let number = Int64(try node.int("default_int64", default: -1))
     let word = Array(try node.string("default_string", default: "_Unused").utf8)
     return .tensors { inputs, _ in

@@ -73,8 +73,10 @@ private struct LinearModel {
 
   func scores(_ row: ArraySlice<Double>) throws -> [Double] {
     let count = targets ?? (row.isEmpty ? 0 : coefficients.count / row.count)
-    guard count > 0, coefficients.count == count * row.count, intercepts.isEmpty || intercepts.count == count else {
-      throw OperatorError("\(coefficients.count) coefficients and \(intercepts.count) intercepts for \(row.count) features")
+    let size = try ShapeArithmetic.product(count, row.count)
+    guard count > 0, coefficients.count == size, intercepts.isEmpty || intercepts.count == count else {
+      throw OperatorError(
+        "\(coefficients.count) coefficients and \(intercepts.count) intercepts for \(row.count) features")
     }
     return (0..<count).map { target in
       dot(row, coefficients[target * row.count..<(target + 1) * row.count])

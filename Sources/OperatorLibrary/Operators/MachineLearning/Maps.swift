@@ -51,7 +51,9 @@ package enum DictVectorizer: MachineLearningOperator {
       let table = try Concat.concatenate([elements, .zeros(elements.elementType, shape: [1])], axis: 0, context)
       return [
         .tensor(
-          try DenseElements.apply(table) { $0.taking(positions, axis: 0, as: [1, positions.count], pool: context.pool) })
+          try DenseElements.apply(table) {
+            $0.taking(positions, axis: 0, as: [1, positions.count], pool: context.pool)
+          })
       ]
     }
   }
@@ -80,14 +82,18 @@ package enum CastMap: MachineLearningOperator {
       var positions = order
       if isSparse {
         try ShapeArithmetic.check([length], type)
-        guard keys.allSatisfy({ (0..<length).contains($0) }) else { throw OperatorError("a key is outside of \(length)") }
+        guard keys.allSatisfy({ (0..<length).contains($0) }) else {
+          throw OperatorError("a key is outside of \(length)")
+        }
         positions = Array(repeating: keys.count, count: length)
         for index in order { positions[keys[index]] = index }
       }
       let table = try Concat.concatenate([elements, .zeros(type, shape: [1])], axis: 0, context)
       return [
         .tensor(
-          try DenseElements.apply(table) { $0.taking(positions, axis: 0, as: [1, positions.count], pool: context.pool) })
+          try DenseElements.apply(table) {
+            $0.taking(positions, axis: 0, as: [1, positions.count], pool: context.pool)
+          })
       ]
     }
   }

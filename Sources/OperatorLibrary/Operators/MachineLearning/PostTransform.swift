@@ -19,7 +19,9 @@ enum PostTransform: String {
       return
     }
     let name = try node.string("post_transform", default: "NONE")
-    guard let value = PostTransform(rawValue: name) else { throw OperatorError("attribute 'post_transform' is '\(name)'") }
+    guard let value = PostTransform(rawValue: name) else {
+      throw OperatorError("attribute 'post_transform' is '\(name)'")
+    }
     self = value
   }
 

@@ -15,7 +15,9 @@ struct SupportVectorKernel {
     guard let kind = Kind(rawValue: name) else { throw OperatorError("attribute 'kernel_type' is '\(name)'") }
     self.kind = kind
     let parameters = (try node.floats("kernel_params") ?? []).map(Double.init)
-    guard parameters.isEmpty || parameters.count >= 3 else { throw OperatorError("'kernel_params' must have 3 entries") }
+    guard parameters.isEmpty || parameters.count >= 3 else {
+      throw OperatorError("'kernel_params' must have 3 entries")
+    }
     (gamma, offset, degree) = parameters.isEmpty ? (0, 0, 0) : (parameters[0], parameters[1], parameters[2])
   }
 
@@ -127,7 +129,9 @@ private struct ClassificationMachine {
 
   func check(features: Int) throws {
     let size = try ShapeArithmetic.product(vectorCount > 0 ? vectorCount : classCount, features)
-    guard (vectorCount > 0 ? vectors.count : coefficients.count) == size else { throw OperatorError("the support vectors do not fit \(features) features") }
+    guard (vectorCount > 0 ? vectors.count : coefficients.count) == size else {
+      throw OperatorError("the support vectors do not fit \(features) features")
+    }
   }
 
   func classify(_ row: ArraySlice<Double>) -> (label: Int, scores: [Double]) {
@@ -163,11 +167,16 @@ private struct ClassificationMachine {
   private func finish(_ votes: [Double]?, _ scores: [Double], hasProbabilities: Bool) -> (Int, [Double]) {
     let deciding = hasProbabilities ? scores : votes ?? scores
     let best = indexOfLargest(votes ?? scores)
-    guard scores.count == 1 else { return (hasProbabilities ? indexOfLargest(deciding) : best, transform.apply(scores)) }
+    guard scores.count == 1 else {
+      return (hasProbabilities ? indexOfLargest(deciding) : best, transform.apply(scores))
+    }
     // A single decision: positive for the first class.
     let isPositive = (coefficients.min() ?? 0) >= 0
     let hasTwo = labels?.count == 2
-    let label = hasTwo ? (votes != nil ? best : isPositive ? (scores[0] >= 0.5 ? 1 : 0) : (scores[0] > 0 ? 1 : 0)) : scores[0] > 0 ? 0 : -1
+    let label =
+      hasTwo
+      ? (votes != nil ? best : isPositive ? (scores[0] >= 0.5 ? 1 : 0) : (scores[0] > 0 ? 1 : 0))
+      : scores[0] > 0 ? 0 : -1
     return (label, hasTwo ? transform.applyBinary(scores[0], isProbability: false) : transform.apply(scores))
   }
 

@@ -33,7 +33,9 @@ package enum TreeEnsembleRegressor: MachineLearningOperator {
     let targets = try node.int("n_targets", default: 1)
     guard targets > 0 else { throw OperatorError("'n_targets' is \(targets)") }
     let base = try baseValues(node)
-    guard base.isEmpty || base.count == targets else { throw OperatorError("\(base.count) base values for \(targets) targets") }
+    guard base.isEmpty || base.count == targets else {
+      throw OperatorError("\(base.count) base values for \(targets) targets")
+    }
     return .tensors { inputs, _ in
       let x = try FeatureMatrix(inputs[0])
       try model.require(features: x.columns, targets: targets)

@@ -23,12 +23,15 @@ package enum Expand: Operator {
     if let folded = ShapeInference.folded(Self.self, node, inputs) { return folded }
     let x = ShapeInference.input(inputs, 0)
     guard let target = ShapeInference.integers(inputs, 1) else {
-      guard let length = ShapeInference.input(inputs, 1)?.staticShape?.first, length < 64, let dims = x?.dimensions else {
+      guard let length = ShapeInference.input(inputs, 1)?.staticShape?.first, length < 64, let dims = x?.dimensions
+      else {
         return [.tensor(x?.elementType, dimensions: nil)]
       }
       // Only dimensions of 1 can become others.
       let kept = dims.map { dim in (dim.known ?? 1) == 1 ? .unknown : dim }
-      return [.tensor(x?.elementType, dimensions: Array(repeating: .unknown, count: max(0, length - dims.count)) + kept)]
+      return [
+        .tensor(x?.elementType, dimensions: Array(repeating: .unknown, count: max(0, length - dims.count)) + kept)
+      ]
     }
     let dims = try ShapeInference.broadcastDimensions([x?.dimensions, target.map(Dimension.known)])
     return [.tensor(x?.elementType, dimensions: dims)]

@@ -22,7 +22,9 @@ package enum Pad: Operator {
       guard fill.count == 1 else { throw OperatorError("the constant value has shape \(fill.shape)") }
       let shape = try zip(x.shape, pads).map { extent, pad in
         let total = try ShapeArithmetic.sum(ShapeArithmetic.sum(extent, pad.0), pad.1)
-        guard total >= 0, pad.0 >= -extent, pad.1 >= -extent else { throw OperatorError("pads cut more than there is: \(pads) of \(x.shape)") }
+        guard total >= 0, pad.0 >= -extent, pad.1 >= -extent else {
+          throw OperatorError("pads cut more than there is: \(pads) of \(x.shape)")
+        }
         return total
       }
       try ShapeArithmetic.check(shape, x.elementType)

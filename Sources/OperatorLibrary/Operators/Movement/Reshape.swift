@@ -24,7 +24,9 @@ package enum Reshape: Operator {
         open = index
         result[index] = 1
       case 0 where !allowsZero:
-        guard index < shape.count else { throw OperatorError("the shape \(target) copies a dimension that \(shape) lacks") }
+        guard index < shape.count else {
+          throw OperatorError("the shape \(target) copies a dimension that \(shape) lacks")
+        }
         result[index] = shape[index]
       case 0...: break
       default: throw OperatorError("the shape \(target) has a negative dimension")
@@ -55,7 +57,9 @@ package enum Reshape: Operator {
     }
     let allowsZero = try node.bool("allowzero", default: false)
     if let shape = x?.staticShape {
-      return [.tensor(x?.elementType, dimensions: try resolve(target, of: shape, allowsZero: allowsZero).map(Dimension.known))]
+      return [
+        .tensor(x?.elementType, dimensions: try resolve(target, of: shape, allowsZero: allowsZero).map(Dimension.known))
+      ]
     }
     return [.tensor(x?.elementType, dimensions: partial(target, of: x?.dimensions, allowsZero: allowsZero))]
   }

@@ -22,7 +22,9 @@ package enum Shape: Operator {
   }
 
   package static func infer(_ node: OperatorNode, _ inputs: [InferredValue?]) throws -> [InferredValue?] {
-    guard let dims = ShapeInference.input(inputs, 0)?.dimensions else { return [.tensor(.int64, dimensions: [.unknown])] }
+    guard let dims = ShapeInference.input(inputs, 0)?.dimensions else {
+      return [.tensor(.int64, dimensions: [.unknown])]
+    }
     let part = dims[range(try node.int("start", default: 0), try node.int("end"), rank: dims.count)]
     let known = part.compactMap { $0.known.map(Int64.init) }
     let isKnown = known.count == part.count
