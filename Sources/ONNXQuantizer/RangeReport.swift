@@ -6,14 +6,19 @@ import QuantVerification
 public struct RangeReport: Sendable, Encodable {
   /// One tensor: a range, or why there is none.
   public struct Line: Sendable, Encodable {
+    /// The tensor's name.
     public var tensor: String
+    /// Lowest and highest real; nil where there is no range.
     public var range: [Float]?
+    /// The scale on the target's grid for activations.
     public var scale: Float?
+    /// The zero point on that grid.
     public var zeroPoint: Int32?
     /// For `auto` the method that won.
     public var method: String?
     /// Expected on the grid, in decibels.
     public var sqnrDB: Double?
+    /// Why there is no range; nil where there is one.
     public var reason: String?
 
     enum CodingKeys: String, CodingKey {
@@ -23,9 +28,13 @@ public struct RangeReport: Sendable, Encodable {
     }
   }
 
+  /// Name and version of the JSON document.
   public let schema = "onnxq.ranges/1"
+  /// The target whose grid was used.
   public let target: String
+  /// The method that was asked for.
   public let method: String
+  /// The tensors by name.
   public let ranges: [Line]
 
   /// - Throws: `QuantizerError` of kind `usage` for an unknown method or target.
