@@ -77,6 +77,7 @@ test: setup
 	$(MAKE) lint
 	$(MAKE) check-proto
 	$(MAKE) check-libonnx
+	$(MAKE) check-integer-only
 	$(MAKE) unit
 	$(MAKE) roundtrip
 	$(MAKE) end-to-end
@@ -113,3 +114,8 @@ install: machine
 
 clean:
 	rm -rf .build .build-install build $(VENV)
+
+# The integer definitions hold no floating-point instruction.
+.PHONY: check-integer-only
+check-integer-only: machine
+	sh Tests/integer-only/check-integer-only.sh

@@ -34,7 +34,7 @@ struct PlanStep {
     case integer
     /// Quantization or dequantization at the border of a region.
     case border
-    /// Shapes and indices: integers of the graph itself.
+    /// Shapes, indices and moved elements: no arithmetic on reals.
     case shape
     /// Float arithmetic, and why.
     case float(reason: String)

@@ -90,8 +90,8 @@ extension Lowering {
         batch: x.shape[0], input: leadingOnes(laid.input), begin: leadingOnes(laid.padBegin, 0),
         end: leadingOnes(laid.padEnd, 0))
       let shape = [x.shape[0], outputs] + laid.output
-      let rows = x.shape[0] * laid.output.reduce(1, *)
-      context.count(rows * outputs * depth)
+      let rows = try elementCount(x.shape[0], laid.output.reduce(1, *))
+      context.count(rows &* outputs &* depth)
       let workspace = TensorStorage(byteCount: try packed.workspace(geometry), pool: context.pool)
       return try context.accumulate(
         packed, end, rows: rows, outputs: outputs, shape: shape, isChannelsLast: true, arguments
@@ -146,7 +146,7 @@ extension Lowering {
       }
       let rows = x.shape.dropLast().reduce(1, *)
       let shape = Array(x.shape.dropLast()) + [outputs]
-      context.count(rows * outputs * depth)
+      context.count(rows &* outputs &* depth)
       return try context.accumulate(
         packed, end, rows: rows, outputs: outputs, shape: shape, isChannelsLast: false, arguments
       ) { y in
@@ -176,8 +176,9 @@ extension Lowering {
       guard product.depth <= Int(Int32.max) / (255 * 255) else {
         throw ExecutionError(.failed, "a sum of \(product.depth) products may exceed 32 bits")
       }
-      context.count(product.batches.count * product.rows * product.columns * product.depth)
-      let count = product.rows * product.columns
+      let count = try elementCount(product.rows, product.columns)
+      _ = try elementCount(product.batches.count, count)
+      context.count(product.batches.count &* count &* product.depth)
       let accumulators = TensorStorage(byteCount: product.batches.count * count * 4, pool: context.pool)
       let sums = accumulators.base.bindMemory(to: Int32.self, capacity: product.batches.count * count)
       try x.bytes.withElements(UInt8.self) { x in
@@ -361,17 +362,34 @@ struct BatchedProduct {
   }
 }
 
+/// The product of extents that come from files and inputs; an error where it, in elements of 4 bytes, makes no sense.
+func elementCount(_ extents: Int...) throws -> Int {
+  var count = 1
+  for extent in extents {
+    let (product, overflow) = count.multipliedReportingOverflow(by: extent)
+    guard !overflow, extent >= 0, product <= 1 << 40 else {
+      throw ExecutionError(
+        .failed, "a result of \(extents.map(String.init).joined(separator: " x ")) elements is too large")
+    }
+    count = product
+  }
+  return count
+}
+
 extension StepContext {
   func count(_ macs: Int) {
-    statistics.macs += macs
-    statistics.integerMacs += macs
+    countFloat(macs)
+    statistics.integerMacs &+= macs
   }
+
+  func countFloat(_ macs: Int) { statistics.macs &+= macs }
 
   /// Runs a packed operator into bytes, or into accumulators that `end` turns into the result.
   func accumulate(
     _ packed: PackedConvolution, _ end: AccumulatorFinish, rows: Int, outputs: Int, shape: [Int], isChannelsLast: Bool,
     _ arguments: [PlanValue?], _ run: (UnsafeMutableRawPointer) throws -> Void
   ) throws -> PlanValue {
+    let elements = try elementCount(rows, outputs)
     if !packed.isWide {
       let stored = IntegerTensor.storedShape(shape, channelsLast: isChannelsLast)
       let bytes = try Tensor(of: UInt8.self, shape: stored, pool: pool) {
@@ -379,11 +397,10 @@ extension StepContext {
       }
       return .integer(IntegerTensor(bytes, shape: shape, isChannelsLast: isChannelsLast))
     }
-    let accumulators = TensorStorage(byteCount: rows * outputs * 4, pool: pool)
+    let accumulators = TensorStorage(byteCount: elements * 4, pool: pool)
     try run(accumulators.base)
     return try end.apply(
-      accumulators.base.bindMemory(to: Int32.self, capacity: rows * outputs), rows: rows, channels: outputs,
-      shape: shape,
+      accumulators.base.bindMemory(to: Int32.self, capacity: elements), rows: rows, channels: outputs, shape: shape,
       isChannelsLast: isChannelsLast, residual: arguments.count > 1 ? arguments[1] : nil, self)
   }
 }

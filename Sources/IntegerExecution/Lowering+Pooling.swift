@@ -19,6 +19,7 @@ extension Lowering {
     return emit(node, .integer, [moved]) { inputs, context in
       let x = try integerInput(inputs, 0).channelsLast(context.pool)
       let pool = try PoolRun(x.shape, window)
+      _ = try elementCount(pool.shape[0], pool.shape[1], pool.window.output.reduce(1, *))
       let bytes = Tensor(of: UInt8.self, shape: pool.storedShape, pool: context.pool) { out in
         x.bytes.withElements(UInt8.self) {
           IntegerKernels.maxPool(
@@ -66,7 +67,7 @@ extension Lowering {
       guard pool.window.kernel.reduce(1, *) < Int(Int32.max) / 255 else {
         throw ExecutionError(.failed, "a window of \(pool.window.kernel) may exceed a 32-bit sum")
       }
-      var sums = [Int32](repeating: 0, count: pool.shape[0] * pixels * channels)
+      var sums = [Int32](repeating: 0, count: try elementCount(pool.shape[0], pixels, channels))
       var counts = [Int32](repeating: 0, count: pixels)
       x.bytes.withElements(UInt8.self) {
         poolSums(

@@ -388,7 +388,9 @@ final class Lowering {
     let opset = context.opsets[node.canonicalDomain] ?? 1
     let isBorder = node.opType == "QuantizeLinear" || node.opType == "DequantizeLinear"
     let reason = reasons[node] ?? defaultReason(node)
-    let kind: PlanStep.Kind = isBorder ? .border : isShapeArithmetic(node) ? .shape : .float(reason: reason)
+    let isMovement = type?.quantization.kind == .movement
+    let kind: PlanStep.Kind =
+      isBorder ? .border : isMovement || isShapeArithmetic(node) ? .shape : .float(reason: reason)
     let outputCount = node.outputs.count
     plan.steps.append(
       PlanStep(node: node, kind: kind, inputs: inputs, outputs: outputs) { arguments, context in
@@ -402,7 +404,7 @@ final class Lowering {
             type?.macs(
               OperatorNode(node, opset: opset), inputs: values.map { $0?.tensor?.shape },
               outputs: results.map { $0?.tensor?.shape }) ?? 0
-          context.statistics.macs += macs
+          context.countFloat(macs)
           context.statistics.islands.append(
             FloatIsland(node: node.label, opType: node.opType, macs: macs, reason: reason))
         }
