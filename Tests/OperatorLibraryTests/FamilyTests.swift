@@ -67,7 +67,9 @@ import Testing
     func repeated(_ x: Tensor) -> Tensor {
       let size = x.count / 2
       let values = x.array(Float.self)
-      return Tensor((0..<4).flatMap { values[($0 / 2 * size)..<(($0 / 2 + 1) * size)] }, shape: [1, 4] + x.shape[2...])
+      var heads: [Float] = []
+      for head in 0..<4 { heads += values[(head / 2 * size)..<((head / 2 + 1) * size)] }
+      return Tensor(heads, shape: [1, 4] + Array(x.shape[2...]))
     }
     let causal = [Attribute("is_causal", int: 1)]
     let grouped = try OperatorRunner.result("Attention", opset: 24, [q, k, v], causal)
