@@ -3,7 +3,7 @@ import ONNXTensor
 import TestSupport
 import Testing
 
-/// The golden texts were read back by `onnx.parser` when they were written; the interop tests do so again.
+/// The golden texts were read back by `onnx.parser` when they were written; no test repeats that.
 struct TextPrinterTests {
   @Test func everyConstruct() throws {
     var builder = GraphBuilder(opset: 21, irVersion: 10)
