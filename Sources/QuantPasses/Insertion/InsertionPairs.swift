@@ -1,0 +1,111 @@
+import ONNXGraph
+import ONNXTensor
+import QuantCore
+
+extension Insertion {
+  mutating func insertPairs() throws {
+    for (tensor, rule) in quantizedTensors() {
+      if let pair = view.pairs[tensor] {
+        dequantized[tensor] = try existingValue(tensor, pair)
+        continue
+      }
+      guard let grid = parameters[tensor] else { continue }
+      try insertPair(tensor, grid, rule)
+    }
+    // All readers of these read the dequantized tensor.
+    for (tensor, _) in plan.tensors where view.pairs[tensor] == nil {
+      guard let value = dequantized[tensor], value !== tensor else { continue }
+      for use in tensor.uses { rewire(Edge(node: use.node, index: use.index), to: value) }
+    }
+    for (edge, _) in plan.edges {
+      guard let value = edge.node.input(edge.index), !view.isDequantized(value),
+        let source = dequantized[view.tensor(value)]
+      else { continue }
+      if source !== value { rewire(edge, to: source) }
+    }
+  }
+
+  mutating func existingValue(_ tensor: Value, _ pair: QuantizationView.Pair) throws -> Value? {
+    if let output = pair.dequantize?.output(0) { return output }
+    guard let quantize = pair.quantize, let codes = quantize.output(0) else { return nil }
+    let value = Value(names.unique("\(tensor.name)_DequantizeLinear_Output"), type: tensor.type)
+    let node = NodeBlueprint(
+      "DequantizeLinear", name: names.unique("\(tensor.name)_DequantizeLinear"),
+      inputs: [codes] + quantize.inputs.dropFirst(), outputs: [value],
+      attributes: quantize.attributes.filter { $0.name == "axis" })
+    // Only where somebody is going to read it.
+    let isRead = plan.edges.contains { edge, _ in
+      edge.node.input(edge.index).map { view.tensor($0) === tensor && !view.isDequantized($0) } ?? false
+    }
+    guard isRead else { return nil }
+    patch.add(entry(.existing, .tensor(tensor.name), "DequantizeLinear added"), .insert(node, .after(quantize)))
+    report.pairs += 1
+    return value
+  }
+
+  mutating func insertPair(_ tensor: Value, _ grid: QuantizationParameters, _ rule: PlacementRule) throws {
+    let base = tensor.name
+    let (scale, zeroPoint, edits) = try gridValues(base, grid)
+    let codes = Value(
+      names.unique("\(base)_QuantizeLinear_Output"), type: ValueType(tensor.type, elementType: grid.elementType))
+    let isRenamed = graph.isOutput(tensor) && tensor.producer != nil && plan.tensors.contains { $0.tensor === tensor }
+    var source = tensor
+    var result = tensor
+    var all = edits
+    if isRenamed, let producer = tensor.producer, let index = tensor.outputIndex {
+      // The output keeps its name: it becomes the dequantized tensor.
+      source = Value(names.unique("\(base)_QuantizeInput"), type: tensor.type)
+      all.append(.setOutput(producer, index, source))
+    } else {
+      result = Value(names.unique("\(base)_DequantizeLinear_Output"), type: tensor.type)
+    }
+    let position: GraphPatch.Position = tensor.producer.map { .after($0) } ?? .front
+    all.append(
+      .insert(
+        NodeBlueprint(
+          "QuantizeLinear", name: names.unique("\(base)_QuantizeLinear"), inputs: [source, scale, zeroPoint],
+          outputs: [codes]), position))
+    all.append(
+      .insert(
+        NodeBlueprint(
+          "DequantizeLinear", name: names.unique("\(base)_DequantizeLinear"), inputs: [codes, scale, zeroPoint],
+          outputs: [result]), position))
+    patch.add(entry(rule, .tensor(base), "Q/DQ inserted"), all)
+    report.pairs += 1
+    dequantized[tensor] = result
+  }
+
+  /// Scale and zero point as initializers, named after what they belong to.
+  mutating func gridValues(
+    _ base: String, _ grid: QuantizationParameters
+  ) throws -> (Value, Value, [GraphPatch.Edit]) {
+    let shape = grid.axis == nil ? [] : [grid.scales.count]
+    let scale = Tensor(grid.scales, shape: shape)
+    let zeroPoint: Tensor
+    switch grid.elementType {
+    case .int8: zeroPoint = Tensor(grid.zeroPoints.map { Int8(clamping: $0) }, shape: shape)
+    case .uint8: zeroPoint = Tensor(grid.zeroPoints.map { UInt8(clamping: $0) }, shape: shape)
+    case .int16: zeroPoint = Tensor(grid.zeroPoints.map { Int16(clamping: $0) }, shape: shape)
+    case .uint16: zeroPoint = Tensor(grid.zeroPoints.map { UInt16(clamping: $0) }, shape: shape)
+    case .int32: zeroPoint = Tensor(grid.zeroPoints, shape: shape)
+    default: throw PassError(.badOption, "zero points of type \(grid.elementType.name) are not supported")
+    }
+    let (scaleValue, scaleEdit) = constant("\(base)_scale", scale)
+    let (zeroValue, zeroEdit) = constant("\(base)_zero_point", zeroPoint)
+    return (scaleValue, zeroValue, [scaleEdit, zeroEdit])
+  }
+
+  mutating func constant(_ name: String, _ tensor: Tensor) -> (Value, GraphPatch.Edit) {
+    let value = Value(names.unique(name), type: .tensor(tensor.elementType, tensor.shape))
+    return (value, .addInitializer(value, TensorLiteral(name: value.name, tensor)))
+  }
+}
+
+extension ValueType {
+  /// The same shape with another element type; nil where there is no tensor type to start from.
+  init?(_ type: ValueType?, elementType: ElementType) {
+    guard var tensor = type?.tensorType else { return nil }
+    tensor.elementType = elementType.rawValue
+    self.init(.tensor(tensor))
+  }
+}
