@@ -37,6 +37,7 @@ package enum Statistics {
   /// Sums in float64 by a fixed tree (see `ck_statistics.h`), extremes without NaN.
   package struct Channels: Sendable {
     package var sums: [Double]
+    package var squares: [Double]
     package var minima: [Float]
     package var maxima: [Float]
   }
@@ -49,17 +50,11 @@ package enum Statistics {
     try require(
       "channel statistics", "input", has: x.count, atLeast: elementCount("channel statistics", outer, channels, inner))
     var result = Channels(
-      sums: [Double](repeating: 0, count: channels), minima: [Float](repeating: .infinity, count: channels),
-      maxima: [Float](repeating: -.infinity, count: channels))
-    result.sums.withUnsafeMutableBufferPointer { sums in
-      result.minima.withUnsafeMutableBufferPointer { minima in
-        result.maxima.withUnsafeMutableBufferPointer { maxima in
-          ck_channel_statistics(
-            instructionSet.value, pool?.handle, x.baseAddress, outer, channels, inner, sums.baseAddress,
-            minima.baseAddress, maxima.baseAddress)
-        }
-      }
-    }
+      sums: [Double](repeating: 0, count: channels), squares: [Double](repeating: 0, count: channels),
+      minima: [Float](repeating: .infinity, count: channels), maxima: [Float](repeating: -.infinity, count: channels))
+    ck_channel_statistics(
+      instructionSet.value, pool?.handle, x.baseAddress, outer, channels, inner, &result.sums, &result.squares,
+      &result.minima, &result.maxima)
     return result
   }
 }

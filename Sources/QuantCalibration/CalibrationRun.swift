@@ -180,8 +180,18 @@ enum TensorNames {
   }
 }
 
-/// The axes along which the inputs of weighted operators meet the weights: what bias correction needs sums for.
+/// The axes whose indices are channels: along them inputs of weighted operators meet the weights, which bias correction
+/// needs sums for, and along them tensors differ in range, which the choice of what stays float needs variances for.
 enum ChannelAxes {
+  /// Operators whose output has the channels of their inputs.
+  private static let keeping: Set<String> = [
+    "Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu", "Selu", "Celu", "Gelu",
+    "Mish", "Swish", "Softplus", "Softsign", "Erf", "Add", "Sub", "Mul", "Div", "Sum", "Min", "Max", "Identity",
+    "Dropout",
+    "BatchNormalization", "InstanceNormalization", "LayerNormalization", "MaxPool", "AveragePool", "GlobalAveragePool",
+    "GlobalMaxPool", "Resize", "Upsample", "Pad", "Concat", "Slice", "Split",
+  ]
+
   static func axes(_ model: Model) -> [ObjectIdentifier: Set<Int>] {
     var result: [ObjectIdentifier: Set<Int>] = [:]
     func want(_ value: Value?, _ axis: Int) {
@@ -190,11 +200,25 @@ enum ChannelAxes {
     for graph in model.graph.allGraphs + model.functions.flatMap({ $0.body.allGraphs }) {
       for node in graph.nodes where node.canonicalDomain.isEmpty {
         switch node.opType {
-        case "Conv", "ConvTranspose": want(node.input(0), 1)
-        case "Gemm": want(node.input(0), node.int("transA") ?? 0 == 0 ? -1 : 0)
+        case "Conv", "ConvTranspose":
+          want(node.input(0), 1)
+          want(node.output(0), 1)
+        case "Gemm":
+          want(node.input(0), node.int("transA") ?? 0 == 0 ? -1 : 0)
+          want(node.output(0), -1)
         case "MatMul":
           want(node.input(0), -1)
-          if let left = node.input(0), isConstant(left, graph) { want(node.input(1), -2) }
+          if let left = node.input(0), isConstant(left, graph) {
+            want(node.input(1), -2)
+          } else {
+            want(node.output(0), -1)
+          }
+        case let type where keeping.contains(type):
+          // Nodes are in the order of the data, so the inputs have their axes by now.
+          guard let input = node.inputs.compactMap({ $0 }).first(where: { result[ObjectIdentifier($0)] != nil }),
+            let axes = result[ObjectIdentifier(input)]
+          else { break }
+          for output in node.outputs { for axis in axes { want(output, axis) } }
         default: break
         }
       }

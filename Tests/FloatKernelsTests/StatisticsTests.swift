@@ -53,21 +53,24 @@ import Testing
       let x = (0..<(outer * channels * inner)).map { _ in
         random.chance(3) ? Float.nan : Float.random(in: -3...5, using: &random)
       }
-      var sums: [Double] = []
-      for c in 0..<channels {
-        var sum = 0.0
-        for o in 0..<outer {
-          var lanes = [Double](repeating: 0, count: inner == 1 ? 1 : 16)
-          for i in 0..<inner { lanes[i % lanes.count] += Double(x[(o * channels + c) * inner + i]) }
-          var half = lanes.count / 2
-          while half > 0 {
-            for i in 0..<half { lanes[i] += lanes[i + half] }
-            half /= 2
+      func summed(_ term: (Float) -> Double) -> [Double] {
+        (0..<channels).map { c in
+          var sum = 0.0
+          for o in 0..<outer {
+            var lanes = [Double](repeating: 0, count: inner == 1 ? 1 : 16)
+            for i in 0..<inner { lanes[i % lanes.count] += term(x[(o * channels + c) * inner + i]) }
+            var half = lanes.count / 2
+            while half > 0 {
+              for i in 0..<half { lanes[i] += lanes[i + half] }
+              half /= 2
+            }
+            sum += lanes[0]
           }
-          sum += lanes[0]
+          return sum
         }
-        sums.append(sum)
       }
+      let sums = summed { Double($0) }
+      let squares = summed { Double($0) * Double($0) }
       for pool in pools {
         for set in sets {
           let result = try x.withUnsafeBufferPointer {
@@ -77,6 +80,9 @@ import Testing
           for c in 0..<channels {
             #expect(
               result.sums[c].bitPattern == sums[c].bitPattern || (result.sums[c].isNaN && sums[c].isNaN),
+              "\(set) \(outer) \(channels) \(inner)")
+            #expect(
+              result.squares[c].bitPattern == squares[c].bitPattern || (result.squares[c].isNaN && squares[c].isNaN),
               "\(set) \(outer) \(channels) \(inner)")
             let own = (0..<(outer * inner)).map { x[($0 / max(inner, 1) * channels + c) * inner + $0 % max(inner, 1)] }
               .filter { !$0.isNaN }

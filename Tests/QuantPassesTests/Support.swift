@@ -10,7 +10,7 @@ import TestSupport
 func measure(_ model: Model, samples: [[String: Tensor]]) throws -> ModelStatistics {
   let executor = try FloatExecutor(model: model)
   var statistics = ModelStatistics()
-  var sums: [String: (axis: Int, sums: ExactSums, elements: UInt64)] = [:]
+  var sums: [String: (axis: Int, sums: ExactSums, squares: ExactSums, elements: UInt64)] = [:]
   for sample in samples {
     _ = try executor.run(sample) { value, result in
       guard let tensor = result.tensor, tensor.elementType == .float32 else { return }
@@ -19,10 +19,15 @@ func measure(_ model: Model, samples: [[String: Tensor]]) throws -> ModelStatist
       where use.index == 0 && ["Conv", "Gemm", "MatMul"].contains(use.node.opType) && tensor.rank >= 2 {
         let axis = use.node.opType == "Conv" ? 1 : tensor.rank - 1
         let layout = try ChannelLayout(shape: tensor.shape, axis: axis)
-        var entry = sums[value.name] ?? (axis, ExactSums(count: layout.channels), 0)
+        var entry = sums[value.name] ?? (
+          axis, ExactSums(count: layout.channels), ExactSums(count: layout.channels), 0
+        )
         let values = tensor.array(Float.self)
         for channel in 0..<layout.channels {
-          layout.forEach(channel) { entry.sums.add(Double(values[$0]), to: channel) }
+          layout.forEach(channel) {
+            entry.sums.add(Double(values[$0]), to: channel)
+            entry.squares.add(Double(values[$0]) * Double(values[$0]), to: channel)
+          }
         }
         entry.elements += UInt64(tensor.count / max(layout.channels, 1))
         sums[value.name] = entry
@@ -37,7 +42,7 @@ func measure(_ model: Model, samples: [[String: Tensor]]) throws -> ModelStatist
       let channels = ChannelStatistics.Channels(
         elements: entry.elements, minima: [Float](repeating: 0, count: count),
         maxima: [Float](repeating: 0, count: count),
-        sums: entry.sums)
+        sums: entry.sums, squares: entry.squares)
     else { continue }
     statistics.tensors[name]?.channels = [ChannelStatistics(axis: entry.axis, contents: .channels(channels))]
   }

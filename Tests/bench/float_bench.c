@@ -162,7 +162,7 @@ int main(int count, char **arguments) {
   if (bins && strstr("histogram", wanted)) line("histogram", LEAST(ck_histogram(pool, x, N, bins)), N);
   double sums[64];
   if (strstr("channels", wanted))
-    line("channels", LEAST(ck_channel_statistics(kernels->isa, pool, x, 1, 64, N / 64, sums, y, z)), N);
+    line("channels", LEAST(ck_channel_statistics(kernels->isa, pool, x, 1, 64, N / 64, sums, NULL, y, z)), N);
   free(bins), free(x), free(y), free(z);
   ck_pool_destroy(pool);
 }

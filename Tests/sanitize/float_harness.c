@@ -166,7 +166,7 @@ static void elements(void) {
   });
   EACH("statistics", 2 * count, {
     double *sums = bytes((size_t)count * sizeof(double));
-    ck_channel_statistics(k->isa, pool, z, outer, count, inner, sums, out, out + count);
+    ck_channel_statistics(k->isa, pool, z, outer, count, inner, sums, NULL, out, out + count);
     ck_summary s = ck_summarize(k->isa, pool, z, outer * count * inner);
     if (s.count != (uint64_t)(outer * count * inner)) failures++;
     free(sums);

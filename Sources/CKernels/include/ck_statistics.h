@@ -32,9 +32,9 @@ ck_summary ck_summarize(ck_isa isa, ck_pool *pool, const float *x, ptrdiff_t n);
 /// patterns. Additions are atomic, so several callers may share `bins`.
 void ck_histogram(ck_pool *pool, const float *x, ptrdiff_t n, uint64_t *bins);
 
-/// Per channel of x[outer][channels][inner]: the sum in float64, minimum and maximum (NaN elements are left out of
-/// the extremes, not of the sum). Each sum is a fixed tree: within a run of `inner` element i goes to lane i mod 16,
+/// Per channel of x[outer][channels][inner]: the sums of the elements and of their squares in float64, minimum and
+/// maximum (NaN elements are left out of the extremes, not of the sums). Each sum is a fixed tree: within a run of `inner` element i goes to lane i mod 16,
 /// lanes are folded 8, 4, 2, 1; the runs are added in the order of outer. With inner = 1 elements are taken in order.
 /// Any of the results may be NULL.
 void ck_channel_statistics(ck_isa isa, ck_pool *pool, const float *x, ptrdiff_t outer, ptrdiff_t channels,
-                           ptrdiff_t inner, double *sums, float *minima, float *maxima);
+                           ptrdiff_t inner, double *sums, double *squares, float *minima, float *maxima);

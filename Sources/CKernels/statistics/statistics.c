@@ -70,14 +70,25 @@ INLINE partial summarize_block(const float *x, ptrdiff_t n) {
 
 // ---- sums
 
-// The sum of a run in 16 lanes of float64 with its extremes; `sum` NULL or the extremes unused where not wanted.
-INLINE void channel_run(const float *x, ptrdiff_t n, double *sum, float *low_out, float *high_out) {
-  v16d lanes = 0;
+INLINE double folded_lanes(const v16d *lanes) {
+  double folded[16];
+  for (int j = 0; j < 16; j++) folded[j] = (*lanes)[j];
+  for (int half = 8; half; half /= 2)
+    for (int j = 0; j < half; j++) folded[j] = folded[j] + folded[j + half];
+  return folded[0];
+}
+
+// The sums of a run and of its squares in 16 lanes of float64, with its extremes. The square of a float is exact in
+// float64, so a fused multiply-add gives the same sum as two operations.
+INLINE void channel_run(const float *x, ptrdiff_t n, double *sum, double *square, float *low_out, float *high_out) {
+  v16d lanes = 0, squares = 0;
   v16f low = INFINITY, high = -INFINITY;
   ptrdiff_t i = 0;
   for (; i + 16 <= n; i += 16) {
     const v16f v = *(const v16f_any *)(x + i);
-    lanes += __builtin_convertvector(v, v16d);
+    const v16d wide = __builtin_convertvector(v, v16d);
+    lanes += wide;
+    squares += wide * wide;
     low = v < low ? v : low;
     high = v > high ? v : high;
   }
@@ -88,28 +99,27 @@ INLINE void channel_run(const float *x, ptrdiff_t n, double *sum, float *low_out
       rest[j] = j < n - i ? x[i + j] : 0;
       neutral[j] = j < n - i ? x[i + j] : NAN;
     }
-    lanes += __builtin_convertvector(*(const v16f_any *)rest, v16d);
+    const v16d wide = __builtin_convertvector(*(const v16f_any *)rest, v16d);
+    lanes += wide;
+    squares += wide * wide;
     const v16f v = *(const v16f_any *)neutral;
     low = v < low ? v : low;
     high = v > high ? v : high;
   }
-  double folded[16];
   for (int j = 0; j < 16; j++) {
-    folded[j] = lanes[j];
     if (low[j] < *low_out) *low_out = low[j];
     if (high[j] > *high_out) *high_out = high[j];
   }
-  for (int half = 8; half; half /= 2)
-    for (int j = 0; j < half; j++) folded[j] = folded[j] + folded[j + half];
-  *sum += folded[0];
+  *sum += folded_lanes(&lanes);
+  *square += folded_lanes(&squares);
 }
 
 // Channels c0 ..< c1 that are contiguous, rows `channels` apart, in order.
 INLINE void channel_columns(const float *x, ptrdiff_t outer, ptrdiff_t channels, ptrdiff_t count, double *sums,
-                            float *lows, float *highs) {
+                            double *squares, float *lows, float *highs) {
   ptrdiff_t c = 0;
   for (; c < count; c += 16) {
-    v16d sum = 0;
+    v16d sum = 0, square = 0;
     v16f low = INFINITY, high = -INFINITY;
     ptrdiff_t width = count - c < 16 ? count - c : 16;
     for (ptrdiff_t o = 0; o < outer; o++) {
@@ -122,12 +132,15 @@ INLINE void channel_columns(const float *x, ptrdiff_t outer, ptrdiff_t channels,
         for (int j = 0; j < 16; j++) part[j] = j < width ? at[j] : 0;
         v = *(const v16f_any *)part;
       }
-      sum += __builtin_convertvector(v, v16d);
+      const v16d wide = __builtin_convertvector(v, v16d);
+      sum += wide;
+      square += wide * wide;
       low = v < low ? v : low;
       high = v > high ? v : high;
     }
     for (ptrdiff_t j = 0; j < width; j++) {
       if (sums) sums[c + j] = sum[j];
+      if (squares) squares[c + j] = square[j];
       if (lows) lows[c + j] = low[j] == 0 ? 0 : low[j];
       if (highs) highs[c + j] = high[j] == 0 ? 0 : high[j];
     }
@@ -136,18 +149,18 @@ INLINE void channel_columns(const float *x, ptrdiff_t outer, ptrdiff_t channels,
 
 typedef struct {
   partial (*summarize)(const float *, ptrdiff_t);
-  void (*run)(const float *, ptrdiff_t, double *, float *, float *);
-  void (*columns)(const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, double *, float *, float *);
+  void (*run)(const float *, ptrdiff_t, double *, double *, float *, float *);
+  void (*columns)(const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, double *, double *, float *, float *);
 } statistics_kernels;
 
 #define STATISTICS(NAME, TARGET)                                                                                       \
   TARGET static partial summarize_##NAME(const float *x, ptrdiff_t n) { return summarize_block(x, n); }                \
-  TARGET static void run_##NAME(const float *x, ptrdiff_t n, double *sum, float *low, float *high) {                   \
-    channel_run(x, n, sum, low, high);                                                                                 \
+  TARGET static void run_##NAME(const float *x, ptrdiff_t n, double *sum, double *square, float *low, float *high) {   \
+    channel_run(x, n, sum, square, low, high);                                                                         \
   }                                                                                                                    \
   TARGET static void columns_##NAME(const float *x, ptrdiff_t outer, ptrdiff_t channels, ptrdiff_t count,              \
-                                    double *sums, float *lows, float *highs) {                                         \
-    channel_columns(x, outer, channels, count, sums, lows, highs);                                                     \
+                                    double *sums, double *squares, float *lows, float *highs) {                        \
+    channel_columns(x, outer, channels, count, sums, squares, lows, highs);                                            \
   }                                                                                                                    \
   static const statistics_kernels kernels_##NAME = {summarize_##NAME, run_##NAME, columns_##NAME};
 
@@ -272,7 +285,7 @@ typedef struct {
   const statistics_kernels *kernels;
   const float *x;
   ptrdiff_t outer, channels, inner;
-  double *sums;
+  double *sums, *squares;
   float *minima, *maxima;
 } channel_call;
 
@@ -280,23 +293,26 @@ static void channel_task(void *context, ptrdiff_t begin, ptrdiff_t end) {
   const channel_call *c = context;
   if (c->inner == 1) {
     c->kernels->columns(c->x + begin, c->outer, c->channels, end - begin, c->sums ? c->sums + begin : NULL,
-                        c->minima ? c->minima + begin : NULL, c->maxima ? c->maxima + begin : NULL);
+                        c->squares ? c->squares + begin : NULL, c->minima ? c->minima + begin : NULL,
+                        c->maxima ? c->maxima + begin : NULL);
     return;
   }
   for (ptrdiff_t channel = begin; channel < end; channel++) {
-    double sum = 0;
+    double sum = 0, square = 0;
     float low = INFINITY, high = -INFINITY;
     for (ptrdiff_t o = 0; o < c->outer; o++)
-      c->kernels->run(c->x + (o * c->channels + channel) * c->inner, c->inner, &sum, &low, &high);
+      c->kernels->run(c->x + (o * c->channels + channel) * c->inner, c->inner, &sum, &square, &low,
+                      &high);
     if (c->sums) c->sums[channel] = sum;
+    if (c->squares) c->squares[channel] = square;
     if (c->minima) c->minima[channel] = low == 0 ? 0 : low;
     if (c->maxima) c->maxima[channel] = high == 0 ? 0 : high;
   }
 }
 
 void ck_channel_statistics(ck_isa isa, ck_pool *pool, const float *x, ptrdiff_t outer, ptrdiff_t channels,
-                           ptrdiff_t inner, double *sums, float *minima, float *maxima) {
-  channel_call call = {kernels_for(isa), x, outer, channels, inner, sums, minima, maxima};
+                           ptrdiff_t inner, double *sums, double *squares, float *minima, float *maxima) {
+  channel_call call = {kernels_for(isa), x, outer, channels, inner, sums, squares, minima, maxima};
   ptrdiff_t each = outer * inner > 0 ? outer * inner : 1, grain = (1 << 16) / each;
   if (inner == 1) grain = (grain + 63) / 64 * 64;
   ck_parallel_for(pool, channels, grain < 1 ? 1 : grain, channel_task, &call);

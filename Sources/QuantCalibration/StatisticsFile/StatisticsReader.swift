@@ -162,8 +162,8 @@ struct StatisticsReader {
     case 2: break
     default: throw damaged("a kind of channels is unknown")
     }
-    // Two floats and at least two bytes of a sum.
-    let channelCount = try count(bytesEach: 10)
+    // Two floats and at least two bytes for each of two sums.
+    let channelCount = try count(bytesEach: 12)
     let elements = try number()
     var minima: [Float] = []
     var maxima: [Float] = []
@@ -172,6 +172,16 @@ struct StatisticsReader {
     guard !minima.contains(where: \.isNaN), !maxima.contains(where: \.isNaN) else {
       throw damaged("a channel's range is impossible")
     }
+    let sums = try self.sums(channelCount)
+    let squares = try self.sums(channelCount)
+    guard
+      let channels = ChannelStatistics.Channels(
+        elements: elements, minima: minima, maxima: maxima, sums: sums, squares: squares)
+    else { throw damaged("channels do not add up") }
+    return .channels(channels)
+  }
+
+  private mutating func sums(_ channelCount: Int) throws(DataError) -> ExactSums {
     var limbs: [UInt64] = []
     limbs.reserveCapacity(channelCount * ExactSums.limbCount)
     var invalid: [UInt64] = []
@@ -179,10 +189,8 @@ struct StatisticsReader {
       invalid.append(try number())
       limbs += try sum()
     }
-    guard let sums = ExactSums(limbs: limbs, invalid: invalid),
-      let channels = ChannelStatistics.Channels(elements: elements, minima: minima, maxima: maxima, sums: sums)
-    else { throw damaged("channels do not add up") }
-    return .channels(channels)
+    guard let sums = ExactSums(limbs: limbs, invalid: invalid) else { throw damaged("channels do not add up") }
+    return sums
   }
 
   private mutating func sum() throws(DataError) -> [UInt64] {

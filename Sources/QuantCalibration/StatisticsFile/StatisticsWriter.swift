@@ -75,6 +75,7 @@ struct StatisticsWriter {
         for minimum in contents.minima { float(minimum) }
         for maximum in contents.maxima { float(maximum) }
         for channel in 0..<contents.count { sum(contents.sums, channel) }
+        for channel in 0..<contents.count { sum(contents.squares, channel) }
       }
     }
   }
@@ -99,7 +100,7 @@ struct StatisticsWriter {
 
 extension StatisticsFile {
   static let magic = Array("ONNXQCAL".utf8)
-  static let version: UInt32 = 1
+  static let version: UInt32 = 2
   static let headerSize = 64
 
   func encodedContent() -> [UInt8] {

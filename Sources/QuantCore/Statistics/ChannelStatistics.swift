@@ -19,20 +19,24 @@ package struct ChannelStatistics: Sendable, Equatable {
     /// Of the elements that are not NaN; -inf of nothing.
     package internal(set) var maxima: [Float]
     package internal(set) var sums: ExactSums
+    /// Of the squares of the elements.
+    package internal(set) var squares: ExactSums
 
     init(count: Int) {
       elements = 0
       minima = Array(repeating: .infinity, count: count)
       maxima = Array(repeating: -.infinity, count: count)
       sums = ExactSums(count: count)
+      squares = ExactSums(count: count)
     }
 
-    package init?(elements: UInt64, minima: [Float], maxima: [Float], sums: ExactSums) {
-      guard minima.count == maxima.count, minima.count == sums.count else { return nil }
+    package init?(elements: UInt64, minima: [Float], maxima: [Float], sums: ExactSums, squares: ExactSums) {
+      guard minima.count == maxima.count, minima.count == sums.count, minima.count == squares.count else { return nil }
       self.elements = elements
       self.minima = minima
       self.maxima = maxima
       self.sums = sums
+      self.squares = squares
     }
 
     package var count: Int { minima.count }
@@ -47,6 +51,19 @@ package struct ChannelStatistics: Sendable, Equatable {
         means.append(sum / Double(elements))
       }
       return means
+    }
+
+    /// The variance of every channel about its own mean; nil when nothing was seen, an element was not finite, or a
+    /// square is too large to add.
+    package var variances: [Double]? {
+      guard let means else { return nil }
+      var variances: [Double] = []
+      variances.reserveCapacity(count)
+      for channel in 0..<count {
+        guard let square = squares.value(channel) else { return nil }
+        variances.append(max(0, square / Double(elements) - means[channel] * means[channel]))
+      }
+      return variances
     }
   }
 
@@ -73,6 +90,7 @@ package struct ChannelStatistics: Sendable, Equatable {
         mine.maxima[channel] = max(mine.maxima[channel], theirs.maxima[channel])
       }
       mine.sums.merge(theirs.sums)
+      mine.squares.merge(theirs.squares)
       contents = .channels(mine)
     default: contents = .inconsistent
     }

@@ -16,11 +16,13 @@ enum StatisticsKernels {
   /// Per channel of elements[outer][channels][inner]; each sum is a fixed tree of additions.
   static func channels(
     _ elements: UnsafeBufferPointer<Float>, outer: Int, channels: Int, inner: Int, _ pool: OpaquePointer?
-  ) -> (sums: [Double], minima: [Float], maxima: [Float]) {
+  ) -> (sums: [Double], squares: [Double], minima: [Float], maxima: [Float]) {
     var sums = [Double](repeating: 0, count: channels)
+    var squares = sums
     var minima = [Float](repeating: .infinity, count: channels)
     var maxima = [Float](repeating: -.infinity, count: channels)
-    ck_channel_statistics(ck_isa_current(), pool, elements.baseAddress, outer, channels, inner, &sums, &minima, &maxima)
-    return (sums, minima, maxima)
+    ck_channel_statistics(
+      ck_isa_current(), pool, elements.baseAddress, outer, channels, inner, &sums, &squares, &minima, &maxima)
+    return (sums, squares, minima, maxima)
   }
 }

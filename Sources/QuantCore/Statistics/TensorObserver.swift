@@ -86,6 +86,7 @@ package final class TensorObserver {
       channels.minima[channel] = min(channels.minima[channel], sample.minima[channel] + 0)
       channels.maxima[channel] = max(channels.maxima[channel], sample.maxima[channel] + 0)
       channels.sums.add(sample.sums[channel], to: channel)
+      channels.squares.add(sample.squares[channel], to: channel)
     }
     statistics.channels[index].contents = .channels(channels)
   }
