@@ -13,8 +13,9 @@ public struct InsertionSettings: Sendable {
   public var method = "minmax"
   /// Takes the mean error of rounded weights out of the bias, from the recorded channel means.
   public var correctsBias = true
-  /// Keeps tensors float whose range drowns their signal.
-  public var rescues = true
+  /// The share of the multiply-accumulates, 0 to 1, that may run in float so that tensors whose range drowns their
+  /// signal stay float; nil quantizes those as well.
+  public var rescueBudget: Double? = 0.15
   /// Leaves tensors without usable statistics in float instead of failing.
   public var toleratesMissingData = false
   /// Regular expressions on node names, operators (`op:Conv`) or tensors (`tensor:…`); an expression without a match is
@@ -49,7 +50,7 @@ public struct Insertion {
     var options = InsertionOptions(
       target: try TargetPreset.named(settings.target), method: try RangeMethod(parsing: settings.method))
     options.correctsBias = settings.correctsBias
-    options.rescues = settings.rescues
+    options.rescueBudget = settings.rescueBudget
     options.missingData = settings.toleratesMissingData ? .float : .error
     options.include = try settings.include.map { try Selector($0) }
     options.exclude = try settings.exclude.map { try Selector($0) }
@@ -106,7 +107,9 @@ extension InsertionSettings {
     var result: [String] = []
     if method != standard.method { result.append("--method=\(method)") }
     if !correctsBias { result.append("--bias-correction=none") }
-    if !rescues { result.append("--rescue=none") }
+    if rescueBudget != standard.rescueBudget {
+      result.append("--rescue=\(rescueBudget.map { "\($0 * 100)%" } ?? "none")")
+    }
     if toleratesMissingData { result.append("--missing-data=float") }
     result += include.map { "--include=\($0)" } + exclude.map { "--exclude=\($0)" }
     return result

@@ -10,7 +10,9 @@ package struct InsertionOptions: Sendable {
   package var target: TargetPreset
   package var method: RangeMethod
   package var correctsBias = true
-  package var rescues = true
+  /// The share of the multiply-accumulates, 0 to 1, that may run in float so that tensors whose grids drown their
+  /// signal stay float; nil leaves no such tensor out.
+  package var rescueBudget: Double? = 0.15
   package var foldsBatchNormalization = true
   package var missingData = MissingData.error
   package var include: [Selector] = []

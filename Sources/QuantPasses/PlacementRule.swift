@@ -33,6 +33,11 @@ package struct PlacementRule: Sendable, Hashable {
   package static let constant = PlacementRule(
     "Q13", "A constant operand of a quantized operator becomes an integer initializer on the target's activation grid.")
 
+  package static let rescued = PlacementRule(
+    "Q14",
+    "Tensors whose grids are coarse beside the signal of their channels stay float, worst first, as far as the budget "
+      + "of multiply-accumulates allows.")
+
   package static let tensorRTWeighted = PlacementRule(
     "TRT-P01", "All inputs of weighted operators are quantized: activations per tensor, weights per channel.")
   package static let tensorRTFusion = PlacementRule(
@@ -75,7 +80,7 @@ package struct PlacementRule: Sendable, Hashable {
 
   package static let all: [PlacementRule] = [
     existing, noRole, nested, elementType, noData, drowned, selected, weight, weightForm, biasCorrection, sharedScale,
-    fanOut, constant, tensorRTWeighted, tensorRTFusion, tensorRTResidual, tensorRTPooling, tensorRTCommuting,
+    fanOut, constant, rescued, tensorRTWeighted, tensorRTFusion, tensorRTResidual, tensorRTPooling, tensorRTCommuting,
     tensorRTConcat, tensorRTPad, tensorRTProduct, tensorRTShape, fusedInputs, fusedOutputs, absorbed, between,
     integerBias, fixedRange, matMulBias, everyTensor, reachable,
   ]

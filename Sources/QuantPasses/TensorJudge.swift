@@ -27,6 +27,7 @@ final class TensorJudge {
   private let options: InsertionOptions
   private let excluded: Set<Value>
   private var verdicts: [Value: Verdict] = [:]
+  private var rescued: [Value: String] = [:]
 
   init(_ view: QuantizationView, statistics: ModelStatistics, options: InsertionOptions, excluded: Set<Value>) {
     self.view = view
@@ -35,7 +36,13 @@ final class TensorJudge {
     self.excluded = excluded
   }
 
+  /// From now on the tensor stays float.
+  func rescue(_ tensor: Value, reason: String) { rescued[tensor] = reason }
+
+  func withdrawRescue(_ tensor: Value) { rescued[tensor] = nil }
+
   func verdict(_ tensor: Value) throws -> Verdict {
+    if let reason = rescued[tensor] { return .float(.rescued, reason) }
     if let known = verdicts[tensor] { return known }
     let verdict = try judge(tensor)
     verdicts[tensor] = verdict
@@ -78,15 +85,34 @@ final class TensorJudge {
     }
     do {
       let choice = try options.method.choose(for: measured, scheme: options.target.activations)
-      if options.rescues, let reason = Self.drowning(measured, choice) { return .float(.drowned, reason) }
-      return .measured(
-        Measured(range: choice.range, parameters: choice.parameters, method: choice.method.description))
+      if options.rescueBudget != nil, let reason = Self.drowning(measured, choice) { return .float(.drowned, reason) }
+      return .measured(try distinguished(tensor, choice))
     } catch {
       switch error.code {
       case .noData, .nonFinite: return .unusable(error.message)
       default: throw error
       }
     }
+  }
+
+  /// The range less what all readers are flat on, to within an eighth of a step.
+  private func distinguished(_ tensor: Value, _ choice: RangeChoice) throws(QuantizationError) -> Measured {
+    var range = choice.range
+    var parameters = choice.parameters
+    let readers = SaturatingReaders(view: view)
+    // A narrower range has a smaller step, which asks for a wider one: the second round settles it.
+    for _ in 0..<2 {
+      guard let told = readers.distinguished(tensor, tolerance: Double(parameters.scale) / 8) else { break }
+      range = ValueRange(max(choice.range.lower, told.lower), min(choice.range.upper, told.upper))
+      guard range.lower < range.upper else { break }
+      parameters = try options.target.activations.parameters(for: range)
+    }
+    guard range.lower < range.upper, range != choice.range else {
+      return Measured(
+        range: choice.range, parameters: choice.parameters, method: choice.method.description)
+    }
+    return Measured(
+      range: range, parameters: parameters, method: "\(choice.method.description), less what its readers are flat on")
   }
 
   /// A range beyond this is that of a mask, not of a signal; integer arithmetic on it overflows float32.

@@ -28,14 +28,20 @@ package struct InsertQDQ {
       if options.include.isEmpty || included.nodes.contains(node) { return true }
       return (node.inputs + node.outputs).contains { $0.map { included.tensors.contains($0) } ?? false }
     }
-    let plan: PlacementPlan
-    switch options.target.placement {
-    case .weightedInputs:
-      var placement = FusionPlacement(view, options: options, judge: judge, isSelected: isSelected)
-      plan = try placement.run()
-    case .betweenQuantized, .everyTensor:
-      var placement = RegionPlacement(view, options: options, judge: judge, isSelected: isSelected)
-      plan = try placement.run()
+    func place() throws -> PlacementPlan {
+      switch options.target.placement {
+      case .weightedInputs:
+        var placement = FusionPlacement(view, options: options, judge: judge, isSelected: isSelected)
+        return try placement.run()
+      case .betweenQuantized, .everyTensor:
+        var placement = RegionPlacement(view, options: options, judge: judge, isSelected: isSelected)
+        return try placement.run()
+      }
+    }
+    var plan = try place()
+    if let budget = options.rescueBudget {
+      let ranking = try Rescue.Ranking.channelNoise(plan.activationTensors(view), judge: judge)
+      plan = try Rescue(view: view, judge: judge, budget: budget, place: place).run(plan, by: ranking)
     }
     var insertion = Insertion(model: model, view: view, plan: plan, judge: judge, options: options)
     return try insertion.run()

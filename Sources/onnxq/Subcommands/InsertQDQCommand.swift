@@ -51,8 +51,11 @@ struct InsertQDQCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Correct biases for the mean error of rounded weights.", valueName: "analytic|none"))
   var biasCorrection: BiasCorrection = .analytic
 
-  @Option(help: ArgumentHelp("Keep tensors float whose range drowns their signal.", valueName: "auto|none"))
-  var rescue: Rescue = .auto
+  @Option(
+    help: ArgumentHelp(
+      "Share of the multiply-accumulates that may run in float so that tensors whose range drowns their signal stay float.",
+      valueName: "percent|none"))
+  var rescue = RescueBudget.standard
 
   @Option(
     help: ArgumentHelp("A tensor without usable statistics is an error, or stays float.", valueName: "error|float"))
@@ -74,7 +77,30 @@ struct InsertQDQCommand: ParsableCommand {
   var dumpIr: String?
 
   enum BiasCorrection: String, ExpressibleByArgument, CaseIterable { case analytic, none }
-  enum Rescue: String, ExpressibleByArgument, CaseIterable { case auto, none }
+
+  /// `15`, `15%`, `none`; `auto` is the default.
+  struct RescueBudget: ExpressibleByArgument, CustomStringConvertible {
+    let share: Double?
+    static let standard = RescueBudget(share: InsertionSettings().rescueBudget)
+
+    init(share: Double?) { self.share = share }
+
+    init?(argument: String) {
+      switch argument {
+      case "none": share = nil
+      case "auto": self = .standard
+      default:
+        guard let percent = Double(argument.hasSuffix("%") ? String(argument.dropLast()) : argument),
+          percent >= 0, percent <= 100
+        else { return nil }
+        share = percent / 100
+      }
+    }
+
+    var description: String { share.map { "\($0 * 100)" } ?? "none" }
+    var defaultValueDescription: String { "15" }
+  }
+
   enum MissingData: String, ExpressibleByArgument, CaseIterable { case error, float }
 
   func run() throws {
@@ -85,7 +111,7 @@ struct InsertQDQCommand: ParsableCommand {
     settings.target = target ?? configuration.target ?? settings.target
     settings.method = method ?? configuration.method ?? settings.method
     settings.correctsBias = biasCorrection == .analytic
-    settings.rescues = rescue == .auto
+    settings.rescueBudget = rescue.share
     settings.toleratesMissingData = missingData == .float
     settings.include = include
     settings.exclude = exclude

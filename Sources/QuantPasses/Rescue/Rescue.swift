@@ -1,0 +1,97 @@
+import ONNXGraph
+import QuantCore
+
+/// Picks the tensors that stay float because their grids do the most harm, worst first, within a budget.
+///
+/// What a tensor costs is found by placing anew without it: the multiply-accumulates that run in float then. A tensor
+/// that does not fit into what is left of the budget is passed over for the next.
+struct Rescue {
+  /// Harm of each tensor as a ratio in dB, small where it is great, and the limit from which on nothing needs rescue.
+  struct Ranking {
+    var ratios: [Value: Double]
+    var limit: Double
+    /// What the ratio is, for the reason.
+    var sentence: (Double) -> String
+  }
+
+  let view: QuantizationView
+  let judge: TensorJudge
+  /// Share of the multiply-accumulates, 0 to 1.
+  let budget: Double
+  let place: () throws -> PlacementPlan
+
+  /// - Returns: the plan with the picked tensors in float; `judge` says so of each.
+  func run(_ first: PlacementPlan, by ranking: Ranking) throws -> PlacementPlan {
+    let counter = MultiplyAccumulates(view: view, judge: judge)
+    var macs: [Node: Int] = [:]
+    for node in view.nodes { macs[node] = counter.count(node) }
+    func quantized(_ plan: PlacementPlan) -> Int {
+      plan.outcomes.reduce(0) { $0 + ($1.value.isQuantized ? macs[$1.key] ?? 0 : 0) }
+    }
+    let total = macs.values.reduce(0, +)
+    let allowed = Int(Double(total) * budget)
+    let before = quantized(first)
+    var plan = first
+    for (tensor, ratio) in candidates(first, ranking) {
+      guard plan.quantizes(tensor, in: view) else { continue }
+      judge.rescue(tensor, reason: ranking.sentence(ratio))
+      let trial = try place()
+      let cost = before - quantized(trial)
+      if cost <= allowed {
+        plan = trial
+        let share = total == 0 ? 0 : Double(before - quantized(plan)) / Double(total)
+        judge.rescue(tensor, reason: "\(ranking.sentence(ratio)); \(Self.percent(share)) of the MACs are float so far")
+      } else {
+        judge.withdrawRescue(tensor)
+      }
+    }
+    return try place()
+  }
+
+  private func candidates(_ plan: PlacementPlan, _ ranking: Ranking) -> [(Value, Double)] {
+    var seen = Set<Value>()
+    var result: [(tensor: Value, ratio: Double, position: Int)] = []
+    for tensor in plan.activationTensors(view) where seen.insert(tensor).inserted {
+      guard let ratio = ranking.ratios[tensor], ratio < ranking.limit else { continue }
+      result.append((tensor, ratio, result.count))
+    }
+    result.sort { ($0.ratio, $0.position) < ($1.ratio, $1.position) }
+    return result.map { ($0.tensor, $0.ratio) }
+  }
+
+  static func percent(_ share: Double) -> String {
+    let tenths = Int((share * 1000).rounded())
+    return "\(tenths / 10).\(tenths % 10) %"
+  }
+}
+
+extension Rescue.Ranking {
+  /// Below this a typical channel keeps hardly more than three bits.
+  static let smallestMedianSQNR = 24.0
+
+  /// From the statistics alone.
+  static func channelNoise(_ tensors: [Value], judge: TensorJudge) throws -> Self {
+    var ratios: [Value: Double] = [:]
+    for tensor in tensors {
+      guard case .measured(let measured) = try judge.verdict(tensor), let statistics = judge.statistics(of: tensor),
+        let ratio = ChannelNoise.medianSQNR(statistics, step: measured.parameters.scale)
+      else { continue }
+      ratios[tensor] = ratio
+    }
+    return Self(ratios: ratios, limit: smallestMedianSQNR) { ratio in
+      let tenths = Int((ratio * 10).rounded())
+      return "half of its channels are within \(tenths / 10).\(abs(tenths % 10)) dB of the noise of its grid"
+    }
+  }
+}
+
+extension PlacementPlan {
+  /// Tensors on an activation grid, in the order of the plan; some more than once.
+  func activationTensors(_ view: QuantizationView) -> [Value] {
+    tensors.map(\.tensor) + edges.compactMap { $0.edge.node.input($0.edge.index).map(view.tensor) }
+  }
+
+  func quantizes(_ tensor: Value, in view: QuantizationView) -> Bool {
+    activationTensors(view).contains { $0 === tensor }
+  }
+}
