@@ -113,7 +113,8 @@ public struct VerificationResult: Sendable, Encodable {
   public var passed: Bool { verdict == "pass" }
 
   enum CodingKeys: String, CodingKey {
-    case schema, verdict, failures, model, quantized, engine, target, data, samples, outputs, tensors, agreement, macs, ties
+    case schema, verdict, failures, model, quantized, engine, target, data, samples, outputs, tensors, agreement, macs,
+      ties
     case topOne = "top1"
     case floatIslands = "float_islands"
   }
