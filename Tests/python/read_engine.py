@@ -151,10 +151,8 @@ class Engine:
         return {"type": TYPES[code][0], "shape": shape, "offset": offset, "bytes": length, "index": index}
 
 
-def compare(engine, path, program):
-    """Holds this reader against onnxq's own listing."""
-    shown = json.loads(subprocess.run(
-        [program, "inspect", path, "--check", "--format", "json"], check=True, capture_output=True).stdout)
+def compare(engine, shown):
+    """Holds this reader against the document of `onnxq inspect --check --format json`; gives the number of steps."""
     assert shown["schema"] == "onnxq.inspect/1" and shown["changed"] == []
     assert shown["stamp"] == engine.stamp and shown["rounding"] == engine.rounding
     assert shown["slots"] == engine.slots
@@ -181,14 +179,16 @@ def compare(engine, path, program):
         for name, key in (("multipliers", "multipliers"), ("shifts", "shifts")):
             if name in ours["fields"]:
                 assert engine.array(ours["fields"][name]["index"]).tolist() == theirs[key]
-    print(f"{path}: {len(engine.steps)} steps, {len(engine.tensors)} tensors, equal to onnxq inspect")
+    return len(engine.steps)
 
 
 def main():
     path = sys.argv[1]
     engine = Engine(path)
     if len(sys.argv) > 2:
-        compare(engine, path, sys.argv[2])
+        command = [sys.argv[2], "inspect", path, "--check", "--format", "json"]
+        steps = compare(engine, json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+        print(f"{path}: {steps} steps, {len(engine.tensors)} tensors, equal to onnxq inspect")
         return
     for number, step in enumerate(engine.steps):
         print(number, step["kind"], step["node"], step["inputs"], "->", step["outputs"])
