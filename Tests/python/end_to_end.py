@@ -247,6 +247,31 @@ def engines(report, folder):
     report.check("build leaves a file of somebody else alone", outcome.code in (2, 3) and kept, outcome)
 
 
+def benchmarks(report, folder):
+    """bench: its keys, in milliseconds, for a model and its engine."""
+    workspace(folder, "digits.onnx")
+    onnxq("calibrate", "digits.onnx", "--data", "calibration", cwd=folder)
+    onnxq("insert-qdq", "digits.onnx", cwd=folder)
+    onnxq("build", "digits.qdq.onnx", cwd=folder)
+    for source, executor, options in (
+            ("digits.onnx", "float", ["--batch", "3"]), ("digits.qdq.onnx", "integer", ["--executor", "integer"]),
+            ("digits.engine", "integer", ["--shapes", "image=2x1x8x8"]), ("digits.engine", "integer", ["--data", "test"])):
+        outcome = onnxq("bench", source, "--seconds", "0.2", "--threads", "1", "--format", "json", *options, cwd=folder)
+        if not report.check(f"bench {source}", outcome.code == 0, outcome):
+            continue
+        document = outcome.json
+        latency = document["latency_ms"]
+        report.check("bench: schema", document["schema"] == "onnxq.bench/1")
+        report.check("bench: executor and threads", (document["executor"], document["threads"]) == (executor, 1), document)
+        report.check("bench: batch", document["batch"] == (3 if "--batch" in options else 2 if "--shapes" in options else 1), document)
+        report.check("bench: latency", 0 < latency["p10"] <= latency["median"] <= latency["p90"] and latency["runs"] > 3, latency)
+        seconds = document["batch"] * latency["runs"] / document["throughput_per_s"]
+        report.check("bench: throughput is of the time asked for", 0.19 < seconds < 2, document)
+        report.check("bench: the rest", all(document[key] > 0 for key in ("peak_bytes", "load_ms", "first_run_ms")), document)
+    outcome = onnxq("bench", "digits.onnx", "--shapes", "picture=1x1x8x8", cwd=folder)
+    report.check("bench: an unknown input: exit 2", outcome.code == 2 and "image" in outcome.stderr, outcome)
+
+
 def refusals(report, folder):
     """Exit codes of the contract, and files that onnxq did not write stay."""
     workspace(folder, "digits.onnx")
@@ -275,12 +300,12 @@ def refusals(report, folder):
 
 def help_texts(report, folder):
     report.check("--version", (lambda o: o.code == 0 and o.stdout.strip())(onnxq("--version")))
-    for verb in ("calibrate", "insert-qdq", "verify", "build", "run", "test", "inspect"):
+    for verb in ("calibrate", "insert-qdq", "verify", "build", "run", "bench", "test", "inspect"):
         outcome = onnxq(verb, "--help")
         report.check(f"{verb} --help", outcome.code == 0 and f"onnxq {verb}" in outcome.stdout, outcome)
 
 
-TESTS = [main_job, no_arguments, same_bytes, shards, quantization_aware, engines, refusals, help_texts]
+TESTS = [main_job, no_arguments, same_bytes, shards, quantization_aware, engines, benchmarks, refusals, help_texts]
 
 
 def main():
