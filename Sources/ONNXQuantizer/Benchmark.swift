@@ -61,7 +61,8 @@ public struct Benchmark {
       let total = Self.milliseconds(clock.now - begin)
       let batch = inputs.sorted { $0.key < $1.key }.first?.value.tensor?.shape.first ?? 1
       return BenchmarkResult(
-        model: path, executor: chosen.rawValue, threads: threads ?? ThreadPool.processorCount, batch: batch, latencies: latencies.sorted(),
+        model: path, executor: chosen.rawValue, threads: threads ?? ThreadPool.processorCount, batch: batch,
+        latencies: latencies.sorted(),
         total: total, load: Self.milliseconds(load), first: Self.milliseconds(first))
     }
   }

@@ -198,6 +198,11 @@ import Testing
         best, try ContinuousClock().measure { _ = try EngineFile.open(path: path).plan() })
     }
     print("opening \(size) bytes: \(best)")
+    let small = try Self.engine(Self.everyStep(seed: 1).model)
+    let view = ByteView(small)
+    var least = Duration.seconds(10)
+    for _ in 0..<20 { least = min(least, try ContinuousClock().measure { _ = try EngineFile(view).plan() }) }
+    print("opening \(small.count) bytes, mostly tables: \(least)")
     #expect(best < .milliseconds(size / (10 << 20)), "\(size) bytes in \(best)")
     try FileManager.default.removeItem(atPath: folder)
   }
