@@ -6,6 +6,9 @@ extension TargetPreset {
     "Expand", "Tile", "DepthToSpace", "SpaceToDepth", "Resize", "Pad",
   ]
 
+  /// Operators that a target may list as moving elements.
+  package static let movable = (movements.union(["GlobalMaxPool"])).sorted()
+
   private static let commuting: Set<String> = [
     "MaxPool", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Flatten", "Split", "Pad",
   ]
