@@ -12,8 +12,13 @@ extension Lowering {
   }
 
   func operand(_ value: Value) throws -> Operand? {
-    guard let (quantized, parameters) = source(value) else { return nil }
-    return Operand(slot: try bytes(of: quantized), parameters: parameters)
+    if let (quantized, parameters) = source(value) {
+      return Operand(slot: try bytes(of: quantized), parameters: parameters)
+    }
+    guard let parameters = movedParameters(value),
+      let slot = try integer(value, QuantizationTarget(parameters: parameters))
+    else { return nil }
+    return Operand(slot: slot, parameters: parameters)
   }
 
   /// Add or Sub: a bias, a residual, or two quantized tensors.

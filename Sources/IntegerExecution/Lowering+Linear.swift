@@ -19,7 +19,9 @@ extension Lowering {
   /// A weighted operator in integers; nil, with the reason noted, where that is not possible.
   func linear(_ node: Node, _ finish: LinearFinish, bias extra: Value? = nil) throws -> Int? {
     guard let left = node.input(0), let right = node.input(1) else { return nil }
-    guard source(left) != nil else { return refuse(node, "its input is not quantized to 8 bits with one scale") }
+    guard source(left) != nil || movedParameters(left) != nil else {
+      return refuse(node, "its input is not quantized to 8 bits with one scale")
+    }
     switch node.opType {
     case "Conv": return try convolution(node, left, right, finish, extra)
     case "ConvTranspose": return refuse(node, "ConvTranspose has no integer form here")

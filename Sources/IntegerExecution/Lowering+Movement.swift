@@ -12,6 +12,20 @@ extension Lowering {
     "ReverseSequence", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
   ]
 
+  /// The parameters of a quantized tensor of which only elements were moved since, without a Q behind; exact, as elements
+  /// stay what they are and Pad's constant is one of the reals that the parameters have.
+  func movedParameters(_ value: Value) -> ActivationParameters? {
+    guard let node = value.producer, node.canonicalDomain.isEmpty,
+      Self.movements.contains(node.opType) || node.opType == "MaxPool", let input = node.input(0),
+      let parameters = source(input)?.parameters ?? movedParameters(input)
+    else { return nil }
+    if node.opType == "Pad", (node.string("mode") ?? "constant") == "constant" {
+      let fill = node.input(2) == nil ? node.float("value") ?? 0 : node.input(2).flatMap { scalar($0) }
+      guard let fill, parameters.dequantize(parameters.quantize(fill)) == fill else { return nil }
+    }
+    return parameters
+  }
+
   /// Moves bytes instead of reals: quantization is the same for every element, so it can be done before.
   func movement(_ node: Node, _ value: Value, _ target: QuantizationTarget) throws -> Int? {
     let isNearest =

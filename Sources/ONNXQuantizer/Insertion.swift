@@ -9,6 +9,10 @@ import QuantPasses
 public struct InsertionSettings: Sendable {
   /// The engine that the model is for: one of `Insertion.targets`.
   public var target = "tensorrt"
+  /// A target of one's own, as its file says it; takes the place of `target`.
+  public var targetFile: SettingsTree?
+  /// What single tensors, operators or names have otherwise.
+  public var overrides: SettingsTree?
   /// `minmax`, `percentile[:P]`, `entropy`, `mse` or `auto`.
   public var method = "minmax"
   /// Takes the mean error of rounded weights out of the bias, from the recorded channel means.
@@ -41,6 +45,8 @@ public struct Insertion {
     self.settings = settings
     do {
       _ = try Self.options(settings)
+    } catch let error as QuantizerError {
+      throw error
     } catch {
       throw QuantizerError(.usage, "\(error)")
     }
@@ -48,7 +54,19 @@ public struct Insertion {
 
   private static func options(_ settings: InsertionSettings) throws -> InsertionOptions {
     var options = InsertionOptions(
-      target: try TargetPreset.named(settings.target), method: try RangeMethod(parsing: settings.method))
+      target: try settings.targetFile.map { try TargetFile.preset($0) } ?? TargetPreset.named(settings.target),
+      method: try RangeMethod(parsing: settings.method))
+    if let tree = settings.overrides {
+      options.overrides = try OverridesFile.overrides(tree)
+      for entry in options.overrides {
+        for scheme in [
+          entry.activations?.applied(to: options.target.activations),
+          entry.weights?.applied(to: options.target.weights),
+        ].compactMap({ $0 }) {
+          options.target.lowestOpset = max(options.target.lowestOpset, TargetFile.opset(scheme))
+        }
+      }
+    }
     options.correctsBias = settings.correctsBias
     options.rescueBudget = settings.rescueBudget
     options.missingData = settings.toleratesMissingData ? .float : .error
@@ -92,7 +110,7 @@ public struct Insertion {
         return InsertionResult(report, model: try ModelDecoder.load(path: path), source: path)
       }
       ProvenanceStamp(
-        version: Quantizer.version, target: settings.target, options: settings.differences, modelHash: hash,
+        version: Quantizer.version, target: report.target, options: settings.differences, modelHash: hash,
         statisticsHash: file.statisticsSHA256
       ).apply(to: model)
       return InsertionResult(report, model: model, source: path)
@@ -111,6 +129,8 @@ extension InsertionSettings {
       result.append("--rescue=\(rescueBudget.map { "\($0 * 100)%" } ?? "none")")
     }
     if toleratesMissingData { result.append("--missing-data=float") }
+    if let targetFile { result.append("--target=\(targetFile.file)") }
+    if let overrides { result.append("--overrides=\(overrides.file)") }
     result += include.map { "--include=\($0)" } + exclude.map { "--exclude=\($0)" }
     return result
   }

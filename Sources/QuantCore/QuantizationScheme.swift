@@ -6,15 +6,30 @@ package struct QuantizationScheme: Sendable, Hashable {
   package var elementType: ElementType
   /// Zero point in the middle, scale from the largest magnitude.
   package var isSymmetric: Bool
+  /// One bit less than the type has: what engines that add pairs of products in 16 bits need of weights.
+  package var isReduced = false
+  /// Scales are powers of two, rounded up.
+  package var isPowerOfTwo = false
+  /// A narrower range is widened upwards to this.
+  package var smallestRange: Float = 0
 
-  package init(_ elementType: ElementType, symmetric: Bool) {
+  package init(_ elementType: ElementType, symmetric: Bool, reduced: Bool = false) {
     self.elementType = elementType
     isSymmetric = symmetric
+    isReduced = reduced
   }
 
   package static let int8Symmetric = QuantizationScheme(.int8, symmetric: true)
   package static let int8Asymmetric = QuantizationScheme(.int8, symmetric: false)
   package static let uint8Asymmetric = QuantizationScheme(.uint8, symmetric: false)
+
+  /// The codes that are used: all of the element type's, or those of one bit less; nil for types that are not quantized to.
+  package var codes: ClosedRange<Int32>? {
+    guard let all = Self.codes(of: elementType), isReduced else { return Self.codes(of: elementType) }
+    // The signed ones are symmetric, as onnxruntime has them: -64…64.
+    let half = all.upperBound / 2
+    return all.lowerBound < 0 ? -(half + 1)...half + 1 : 0...half
+  }
 
   /// All codes of the element type; nil for types that are not quantized to.
   package static func codes(of elementType: ElementType) -> ClosedRange<Int32>? {

@@ -67,7 +67,9 @@ package struct WeightQuantizer: Sendable {
     guard parameters.scales.count == layout.channels else {
       throw QuantizationError(.badShape, "\(parameters.scales.count) scales for \(layout.channels) channels")
     }
-    return try values.quantized(parameters, layout: layout, shape: weights.shape, lowest: lowestCode)
+    return try values.quantized(
+      parameters, layout: layout, shape: weights.shape, lowest: lowestCode,
+      highest: scheme.codes?.upperBound)
   }
 
   /// Parameters and codes of `weights`.
@@ -77,9 +79,8 @@ package struct WeightQuantizer: Sendable {
   }
 
   private var lowestCode: Int32? {
-    guard let codes = QuantizationScheme.codes(of: scheme.elementType) else { return nil }
-    let isSigned = codes.lowerBound < 0
-    return scheme.isSymmetric && isNarrow ? codes.lowerBound + 1 : isSigned ? codes.lowerBound : 0
+    guard let codes = scheme.codes else { return nil }
+    return scheme.isSymmetric && isNarrow && !scheme.isReduced ? codes.lowerBound + 1 : codes.lowerBound
   }
 
   private func read(_ weights: Tensor) throws(QuantizationError) -> ([Float], ChannelLayout) {
@@ -92,7 +93,7 @@ package struct WeightQuantizer: Sendable {
   private func searchScales(
     _ parameters: inout QuantizationParameters, _ values: [Float], _ layout: ChannelLayout, _ ranges: [ValueRange]
   ) {
-    guard let codes = QuantizationScheme.codes(of: scheme.elementType), let lowest = lowestCode else { return }
+    guard let codes = scheme.codes, let lowest = lowestCode else { return }
     for channel in 0..<layout.channels {
       var best = (scale: parameters.scales[channel], zeroPoint: parameters.zeroPoints[channel])
       var least = Double.infinity
@@ -153,13 +154,14 @@ package struct ChannelLayout: Sendable, Equatable {
 extension [Float] {
   /// QuantizeLinear in float32: saturate(round_half_even(x / scale) + zero point), NaN to the zero point.
   func quantized(
-    _ parameters: QuantizationParameters, layout: ChannelLayout, shape: [Int], lowest: Int32? = nil
+    _ parameters: QuantizationParameters, layout: ChannelLayout, shape: [Int], lowest: Int32? = nil,
+    highest: Int32? = nil
   ) throws(QuantizationError) -> Tensor {
     guard let codes = QuantizationScheme.codes(of: parameters.elementType) else {
       throw QuantizationError(.unsupportedType, "\(parameters.elementType.name) is not a type to quantize to")
     }
     let low = Double(lowest ?? codes.lowerBound)
-    let high = Double(codes.upperBound)
+    let high = Double(highest ?? codes.upperBound)
     var result = [Int32](repeating: 0, count: count)
     for channel in 0..<layout.channels {
       let scale = parameters.scales[channel]

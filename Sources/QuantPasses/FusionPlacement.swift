@@ -13,6 +13,8 @@ struct FusionPlacement {
   private var plan = PlacementPlan()
   private var wanted = Set<Edge>()
   private var quantized = Set<Node>()
+  /// nil where the sizes of operators do not matter.
+  private var shapeRule: PlacementRule?
 
   init(
     _ view: QuantizationView, options: InsertionOptions, judge: TensorJudge, isSelected: @escaping (Node) -> Bool
@@ -26,6 +28,7 @@ struct FusionPlacement {
   }
 
   mutating func run() throws -> PlacementPlan {
+    shapeRule = settledShapeRule()
     for node in view.nodes {
       guard isSelected(node) else {
         plan.leave(node, .selected, "the selectors leave it out")
@@ -34,7 +37,7 @@ struct FusionPlacement {
       if node.isStandard, target.weighted.contains(node.opType) {
         try placeWeighted(node)
       } else {
-        plan.leave(node, node.subgraphs.isEmpty ? .tensorRTFusion : .nested)
+        plan.leave(node, node.subgraphs.isEmpty ? target.rules.fusion : .nested)
       }
     }
     for node in view.nodes where node.isStandard("Add") && isSelected(node) { try placeResidual(node) }
@@ -52,26 +55,71 @@ struct FusionPlacement {
   private mutating func placeWeighted(_ node: Node) throws {
     guard let value = node.input(0) else { return plan.leave(node, .weightForm, "it has no input") }
     let weight: PlacementPlan.Weight?
+    var smallnessReason: String?
     switch forms.weightForm(node) {
     case .unusable(let reason): return plan.leave(node, .weightForm, reason)
     case .activation:
-      return node.opType == "MatMul"
-        ? plan.leave(node, .tensorRTProduct) : plan.leave(node, .weightForm, "its weight is no constant")
+      return try placeProduct(node)
     case .constant(let index, let axis):
       weight = PlacementPlan.Weight(node: node, index: index, axis: axis)
-      if target.needsTensorCoreShapes, let reason = smallness(node) { return plan.leave(node, .tensorRTShape, reason) }
+      smallnessReason = smallness(node)
+      if let smallnessReason, let rule = shapeRule { return plan.leave(node, rule, smallnessReason) }
     case .existing: weight = nil
     }
     guard !view.isConstant(view.tensor(value)) else {
       return plan.leave(node, .noRole, "all its operands are constants")
     }
     let (edge, isBehindPad) = beforePad(Edge(node: node, index: 0))
-    guard try want(edge, isBehindPad ? .tensorRTPad : .tensorRTWeighted, for: node) else { return }
+    guard try want(edge, isBehindPad ? target.rules.pad : target.rules.weighted, for: node) else { return }
     quantized.insert(node)
-    plan.quantize(node, .tensorRTWeighted)
+    if let smallnessReason, target.needsTensorCoreShapes, let rule = target.rules.shape {
+      plan.quantize(
+        node, rule, "\(smallnessReason): too small to gain speed, as are all others, so size is not held against it")
+    } else {
+      plan.quantize(node, target.rules.weighted)
+    }
     if let weight { plan.weights.append(weight) }
     let bias = node.opType == "MatMul" ? forms.matMulBias(node) : Edge(node: node, index: 2)
     plan.weighted.append(PlacementPlan.Weighted(node: node, input: 0, weight: 1, bias: bias))
+  }
+
+  private mutating func placeProduct(_ node: Node) throws {
+    guard node.opType == "MatMul" else { return plan.leave(node, .weightForm, "its weight is no constant") }
+    if let rule = target.rules.product, !target.quantizesProducts { return plan.leave(node, rule) }
+    let edges = [Edge(node: node, index: 0), Edge(node: node, index: 1)]
+    // Both or neither: one quantized operand alone only costs.
+    for edge in edges {
+      guard let value = edge.node.input(edge.index) else {
+        return plan.leave(node, .weightForm, "an operand is missing")
+      }
+      let tensor = view.tensor(value)
+      switch try judge.verdict(tensor) {
+      case .existing, .measured: continue
+      case .constant: return plan.leave(node, .weightForm, "'\(tensor.name)' is a constant")
+      case .float(let rule, let reason):
+        plan.floatTensors.append((tensor, rule, reason))
+        return plan.leave(node, rule, "'\(tensor.name)': \(reason)")
+      case .unusable: break
+      }
+    }
+    for edge in edges { guard try want(edge, target.rules.weighted, for: node) else { return } }
+    quantized.insert(node)
+    plan.quantize(node, target.rules.weighted)
+  }
+
+  /// Small operators are left out where that leaves others; a model that is small altogether is quantized as it is.
+  private func settledShapeRule() -> PlacementRule? {
+    guard target.needsTensorCoreShapes, let rule = target.rules.shape else { return nil }
+    for node in view.nodes where node.isStandard && target.weighted.contains(node.opType) && isSelected(node) {
+      switch forms.weightForm(node) {
+      case .constant:
+        guard let value = node.input(0), !view.isConstant(view.tensor(value)) else { continue }
+        if smallness(node) == nil { return rule }
+      case .existing: return rule
+      case .activation, .unusable: continue
+      }
+    }
+    return nil
   }
 
   /// The operand to quantize instead of one that a Pad with zeros computes.
@@ -166,8 +214,8 @@ struct FusionPlacement {
     let fusing = [0, 1].filter { endsInConvolution(tensors[$0]) }
     guard !fusing.isEmpty else { return }
     let main = fusing.count == 2 ? (depth(tensors[1]) > depth(tensors[0]) ? 1 : 0) : fusing[0]
-    if try want(Edge(node: node, index: 1 - main), .tensorRTResidual, for: node) {
-      plan.quantize(node, .tensorRTResidual, "its skip input is '\(tensors[1 - main].name)'")
+    if try want(Edge(node: node, index: 1 - main), target.rules.residual, for: node) {
+      plan.quantize(node, target.rules.residual, "its skip input is '\(tensors[1 - main].name)'")
     }
   }
 
@@ -193,7 +241,9 @@ struct FusionPlacement {
   private mutating func placePool(_ node: Node) throws {
     guard let output = node.output(0), feedsQuantized(output), let input = node.input(0) else { return }
     guard !view.isConstant(view.tensor(input)) else { return }
-    if try want(Edge(node: node, index: 0), .tensorRTPooling, for: node) { plan.quantize(node, .tensorRTPooling) }
+    if try want(Edge(node: node, index: 0), target.rules.pooling, for: node) {
+      plan.quantize(node, target.rules.pooling)
+    }
   }
 
   private func feedsQuantized(_ tensor: Value) -> Bool {

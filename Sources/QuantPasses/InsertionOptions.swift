@@ -17,6 +17,7 @@ package struct InsertionOptions: Sendable {
   package var missingData = MissingData.error
   package var include: [Selector] = []
   package var exclude: [Selector] = []
+  package var overrides: [TensorOverride] = []
 
   package init(target: TargetPreset = .tensorRT, method: RangeMethod = .minMax) {
     self.target = target

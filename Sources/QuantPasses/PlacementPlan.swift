@@ -78,6 +78,7 @@ struct OperatorForms {
     guard view.constants.floats(tensor)?.allSatisfy(\.isFinite) ?? false else {
       return .unusable("its weight holds NaN or infinity")
     }
+    let isPerChannel = target.isPerChannel && !target.perTensorWeights.contains(node.opType)
     let axis: Int
     switch node.opType {
     case "Conv":
@@ -95,7 +96,7 @@ struct OperatorForms {
       if shape.count > 2 { return .constant(index: 1, axis: nil) }
       axis = 1
     }
-    return .constant(index: 1, axis: target.isPerChannel ? axis : nil)
+    return .constant(index: 1, axis: isPerChannel ? axis : nil)
   }
 
   /// The Add of a constant behind a MatMul, as far as it is a bias: one number per column, or one for all.

@@ -21,7 +21,9 @@ package struct PlacementRule: Sendable, Hashable {
     "A tensor whose range drowns its signal (a few huge values beside many that would all become zero) stays float.")
   package static let selected = PlacementRule("Q07", "What --exclude names, or --include leaves out, stays float.")
   package static let weight = PlacementRule(
-    "Q08", "A weight becomes an int8 initializer behind DequantizeLinear: symmetric, one scale per output channel.")
+    "Q08",
+    "A weight becomes an integer initializer behind DequantizeLinear: int8, symmetric, one scale per output channel, "
+      + "unless the target says otherwise.")
   package static let weightForm = PlacementRule(
     "Q09", "A weighted operator is quantized where its weight is a constant, or behind DequantizeLinear.")
   package static let biasCorrection = PlacementRule(
@@ -34,9 +36,15 @@ package struct PlacementRule: Sendable, Hashable {
     "Q13", "A constant operand of a quantized operator becomes an integer initializer on the target's activation grid.")
 
   package static let rescued = PlacementRule(
-    "Q14",
+    "Q16",
     "Tensors whose grids are coarse beside the signal of their channels stay float, worst first, as far as the budget "
       + "of multiply-accumulates allows.")
+  package static let override = PlacementRule(
+    "Q15", "What an override names has the grid, the method or the range that it gives; so has what shares its scale.")
+  package static let reducedWeight = PlacementRule(
+    "Q14",
+    "Where the engine adds pairs of products in 16 bits, a weight uses seven bits (-64 to 64), so that no sum saturates."
+  )
 
   package static let tensorRTWeighted = PlacementRule(
     "TRT-P01", "All inputs of weighted operators are quantized: activations per tensor, weights per channel.")
@@ -54,7 +62,19 @@ package struct PlacementRule: Sendable, Hashable {
   package static let tensorRTProduct = PlacementRule(
     "TRT-P11", "Products of two activations (attention) stay float.")
   package static let tensorRTShape = PlacementRule(
-    "TRT-P12", "Weighted operators too small for int8 tensor cores stay float.")
+    "TRT-P12",
+    "Weighted operators too small for int8 tensor cores stay float, unless that would leave none quantized.")
+
+  package static let openVINOWeighted = PlacementRule(
+    "OV-P01", "All inputs of weighted operators are quantized, products of two activations too; outputs are not.")
+  package static let openVINOFusion = PlacementRule(
+    "OV-P02", "What the engine fuses behind a weighted operator, and what it runs in float, has no Q/DQ.")
+  package static let openVINOResidual = PlacementRule(
+    "OV-P03", "A residual Add has Q/DQ on its skip input only; the convolution takes the Add in.")
+  package static let openVINOPooling = PlacementRule(
+    "OV-P04", "An average pool is quantized where what it feeds is quantized.")
+  package static let openVINOPad = PlacementRule(
+    "OV-P05", "Between Pad and a convolution there is no Q/DQ; the input of the Pad is quantized.")
 
   package static let fusedInputs = PlacementRule(
     "REG-P01", "All inputs of weighted operators are quantized.")
@@ -82,6 +102,28 @@ package struct PlacementRule: Sendable, Hashable {
     existing, noRole, nested, elementType, noData, drowned, selected, weight, weightForm, biasCorrection, sharedScale,
     fanOut, constant, rescued, tensorRTWeighted, tensorRTFusion, tensorRTResidual, tensorRTPooling, tensorRTCommuting,
     tensorRTConcat, tensorRTPad, tensorRTProduct, tensorRTShape, fusedInputs, fusedOutputs, absorbed, between,
+    openVINOWeighted, openVINOFusion, openVINOResidual, openVINOPooling, openVINOPad, reducedWeight, override,
     integerBias, fixedRange, matMulBias, everyTensor, reachable,
   ]
+}
+
+/// The rules of a `weightedInputs` placement, by role.
+package struct FusionRules: Sendable {
+  package var weighted: PlacementRule
+  package var fusion: PlacementRule
+  package var residual: PlacementRule
+  package var pooling: PlacementRule
+  package var pad: PlacementRule
+  /// Products of two activations; nil where the target quantizes them.
+  package var product: PlacementRule?
+  /// Weighted operators too small for the engine's integer units stay float; nil where size does not matter.
+  package var shape: PlacementRule?
+
+  package static let tensorRT = FusionRules(
+    weighted: .tensorRTWeighted, fusion: .tensorRTFusion, residual: .tensorRTResidual, pooling: .tensorRTPooling,
+    pad: .tensorRTPad, product: .tensorRTProduct, shape: .tensorRTShape)
+
+  package static let openVINO = FusionRules(
+    weighted: .openVINOWeighted, fusion: .openVINOFusion, residual: .openVINOResidual, pooling: .openVINOPooling,
+    pad: .openVINOPad)
 }

@@ -98,9 +98,9 @@ struct RegionPlacement {
     }
     let indices: [Int]
     switch node.opType {
-    case "Add", "Sub", "Mul": indices = [0, 1]
+    case "Add", "Sub", "Mul", "Div", "PRelu": indices = [0, 1]
     case "Where": indices = [1, 2]
-    case "Concat": indices = Array(node.inputs.indices)
+    case "Concat", "Max", "Min": indices = Array(node.inputs.indices)
     default: indices = [0]
     }
     return Unit(

@@ -39,47 +39,19 @@ package struct TargetPreset: Sendable {
   package var fixedRanges: [String: ValueRange] = [:]
   /// The Add of a constant behind MatMul is part of it.
   package var fusesMatMulBias: Bool
-  /// Weighted operators too small for the engine's integer units stay float.
+  /// Weighted operators too small for the engine's integer units stay float (`weightedInputs`).
   package var needsTensorCoreShapes = false
+  /// Weighted operators whose weight has one scale, whatever `isPerChannel` says.
+  package var perTensorWeights: Set<String> = []
+  /// The rules that decisions name (`weightedInputs`).
+  package var rules = FusionRules.tensorRT
   package var lowestOpset = 13
   package var highestOpset: Int?
-
-  private static let movements: Set<String> = [
-    "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split", "MaxPool", "Gather", "GatherElements",
-    "Expand", "Tile", "DepthToSpace", "SpaceToDepth", "Resize", "Pad",
-  ]
-
-  package static let tensorRT = TargetPreset(
-    name: "tensorrt", activations: .int8Symmetric, placement: .weightedInputs, bias: .float,
-    weighted: ["Conv", "ConvTranspose", "Gemm", "MatMul"], quantizesProducts: false,
-    arithmetic: ["AveragePool", "GlobalAveragePool"],
-    movement: ["MaxPool", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Flatten", "Split", "Pad"],
-    absorbed: [], sharing: ["Concat"], fusesMatMulBias: true, needsTensorCoreShapes: true)
-
-  package static let onnxRuntime = TargetPreset(
-    name: "onnxruntime", activations: .uint8Asymmetric, placement: .betweenQuantized, bias: .int32,
-    weighted: ["Conv", "Gemm", "MatMul"], integerOutput: ["Conv"], quantizesProducts: true,
-    arithmetic: [
-      "Add", "Mul", "AveragePool", "GlobalAveragePool", "Sigmoid", "LeakyRelu", "Softmax", "Concat", "Where",
-    ],
-    movement: movements, absorbed: ["Relu", "Clip"], fixedRanges: ["Softmax": ValueRange(0, 1)],
-    fusesMatMulBias: true, highestOpset: 27)
-
-  package static let integer = TargetPreset(
-    name: "integer", activations: .int8Asymmetric, placement: .everyTensor, bias: .int32,
-    weighted: ["Conv", "Gemm", "MatMul"], quantizesProducts: true,
-    arithmetic: [
-      "Add", "Sub", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid",
-      "HardSwish", "Elu", "Selu", "Celu", "Softplus", "Softsign", "Erf", "Gelu", "Mish", "Swish", "Abs", "Neg",
-    ],
-    movement: movements.union(["GlobalMaxPool"]), absorbed: ["Relu", "Clip"], fusesMatMulBias: true)
-
-  /// The presets by name.
-  package static let all: [TargetPreset] = [tensorRT, onnxRuntime, integer]
 
   package static func named(_ name: String) throws -> TargetPreset {
     if let preset = all.first(where: { $0.name == name }) { return preset }
     throw PassError(
-      .badOption, "there is no target '\(name)'", advice: "use one of \(all.map(\.name).joined(separator: ", "))")
+      .badOption, "there is no target '\(name)'",
+      advice: "use one of \(all.map(\.name).joined(separator: ", ")), or a file that ends in .yaml")
   }
 }

@@ -21,7 +21,7 @@ struct InsertionTests {
     return builder
   }
 
-  @Test(arguments: ["tensorrt", "onnxruntime", "integer"])
+  @Test(arguments: TargetPreset.all.map(\.name))
   func staysCloseToFloat(_ target: String) throws {
     let (reference, model) = (network().model, network().model)
     let data = samples(reference, count: 8)

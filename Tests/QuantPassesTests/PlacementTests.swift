@@ -114,7 +114,7 @@ struct PlacementTests {
     },
   ]
 
-  @Test(arguments: patterns, ["tensorrt", "onnxruntime", "integer"])
+  @Test(arguments: patterns, TargetPreset.all.map(\.name))
   func golden(_ pattern: Pattern, _ target: String) throws {
     func make() -> Model {
       var builder = GraphBuilder()

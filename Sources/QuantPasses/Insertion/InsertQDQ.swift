@@ -21,10 +21,14 @@ package struct InsertQDQ {
     var options = settings
     if let type = Self.completedType(view, target: options.target) { options.target.activations.elementType = type }
     let included = try Selector.resolve(options.include, in: graph)
-    let excluded = try Selector.resolve(options.exclude, in: graph)
-    let judge = TensorJudge(view, statistics: statistics, options: options, excluded: excluded.tensors)
+    var excluded = try Selector.resolve(options.exclude, in: graph)
+    let overrides = try ResolvedOverrides(options.overrides, in: graph)
+    excluded.nodes.formUnion(overrides.floatNodes)
+    excluded.tensors.formUnion(overrides.floatTensors)
+    let (excludedNodes, excludedTensors) = excluded
+    let judge = TensorJudge(view, statistics: statistics, options: options, excluded: excludedTensors)
     let isSelected: (Node) -> Bool = { node in
-      if excluded.nodes.contains(node) { return false }
+      if excludedNodes.contains(node) { return false }
       if options.include.isEmpty || included.nodes.contains(node) { return true }
       return (node.inputs + node.outputs).contains { $0.map { included.tensors.contains($0) } ?? false }
     }
@@ -43,7 +47,8 @@ package struct InsertQDQ {
       let ranking = try Rescue.Ranking.channelNoise(plan.activationTensors(view), judge: judge)
       plan = try Rescue(view: view, judge: judge, budget: budget, place: place).run(plan, by: ranking)
     }
-    var insertion = Insertion(model: model, view: view, plan: plan, judge: judge, options: options)
+    var insertion = Insertion(
+      model: model, view: view, plan: plan, judge: judge, options: options, overrides: overrides)
     return try insertion.run()
   }
 

@@ -10,6 +10,7 @@ struct Insertion {
   var plan: PlacementPlan
   let judge: TensorJudge
   let options: InsertionOptions
+  let overrides: ResolvedOverrides
   let target: TargetPreset
   var names: NameAuthority
   var patch: GraphPatch
@@ -21,13 +22,17 @@ struct Insertion {
   var rewired: [Edge: Value] = [:]
   var roundedWeights: [Edge: (exact: Tensor, rounded: Tensor, parameters: QuantizationParameters)] = [:]
 
-  init(model: Model, view: QuantizationView, plan: PlacementPlan, judge: TensorJudge, options: InsertionOptions) {
+  init(
+    model: Model, view: QuantizationView, plan: PlacementPlan, judge: TensorJudge, options: InsertionOptions,
+    overrides: ResolvedOverrides
+  ) {
     self.model = model
     graph = model.graph
     self.view = view
     self.plan = plan
     self.judge = judge
     self.options = options
+    self.overrides = overrides
     target = options.target
     names = NameAuthority(model: model)
     patch = GraphPatch(model)

@@ -88,6 +88,9 @@ extension Insertion {
     case .int16: zeroPoint = Tensor(grid.zeroPoints.map { Int16(clamping: $0) }, shape: shape)
     case .uint16: zeroPoint = Tensor(grid.zeroPoints.map { UInt16(clamping: $0) }, shape: shape)
     case .int32: zeroPoint = Tensor(grid.zeroPoints, shape: shape)
+    case .int4, .uint4, .int2, .uint2:
+      zeroPoint = Tensor(
+        codes: grid.zeroPoints.map { UInt8(truncatingIfNeeded: $0) }, elementType: grid.elementType, shape: shape)
     default: throw PassError(.badOption, "zero points of type \(grid.elementType.name) are not supported")
     }
     let (scaleValue, scaleEdit) = constant("\(base)_scale", scale)

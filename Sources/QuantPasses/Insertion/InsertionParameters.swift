@@ -17,6 +17,7 @@ extension Insertion {
   }
 
   mutating func solveParameters() throws {
+    var sources: [Value: TensorJudge.Measured] = [:]
     var groups: [Value: [Value]] = [:]
     var order: [Value] = []
     let tensors = quantizedTensors()
@@ -29,6 +30,7 @@ extension Insertion {
       let members = groups[root] ?? []
       var ranges: [TensorJudge.Measured] = []
       var trained: QuantizationParameters?
+      let scheme = try scheme(of: members)
       for tensor in members {
         switch try judge.verdict(tensor) {
         case .existing:
@@ -36,7 +38,10 @@ extension Insertion {
             parameters[tensor] = known
             trained = trained ?? known
           }
-        case .measured(let measured): ranges.append(measured)
+        case .measured(let measured):
+          let final = try overridden(tensor, measured, scheme)
+          sources[tensor] = final
+          ranges.append(final)
         case .constant, .float, .unusable: break
         }
       }
@@ -44,7 +49,7 @@ extension Insertion {
       var shared = trained ?? first.parameters
       if trained == nil, ranges.count > 1 {
         let union = ValueRange(ranges.map(\.range.lower).min() ?? 0, ranges.map(\.range.upper).max() ?? 0)
-        shared = try target.activations.parameters(for: union)
+        shared = try scheme.parameters(for: union)
       }
       for tensor in members where parameters[tensor] == nil { parameters[tensor] = shared }
     }
@@ -55,7 +60,12 @@ extension Insertion {
         tensor: tensor.name, rule: rule, reason: others > 0 ? "shares its scale with \(others) more" : rule.sentence,
         parameters: parameters[tensor])
       switch try judge.verdict(tensor) {
-      case .measured(let measured): (decision.method, decision.range) = (measured.method, measured.range)
+      case .measured(let measured):
+        let source = sources[tensor] ?? measured
+        (decision.method, decision.range) = (source.method, source.range)
+        if overrides.tensors[tensor] != nil {
+          (decision.rule, decision.reason) = (.override, PlacementRule.override.sentence)
+        }
       case .existing:
         decision.method = "existing"
         decision.rule = .existing
@@ -65,5 +75,38 @@ extension Insertion {
       }
       if decision.parameters != nil || decision.isExisting { report.decisions.append(decision) }
     }
+  }
+
+  /// The grid of tensors that share a scale: the target's with the overrides that one of them has.
+  private func scheme(of members: [Value]) throws -> QuantizationScheme {
+    var found: (change: SchemeChange, tensor: Value)?
+    for tensor in members {
+      guard let change = overrides.tensors[tensor]?.activations else { continue }
+      if let found, found.change != change {
+        throw PassError(
+          .badOption,
+          "'\(found.tensor.name)' and '\(tensor.name)' must share one scale, and the overrides give them different grids",
+          advice: "give both the same, or name one of them only")
+      }
+      found = (change, tensor)
+    }
+    return found?.change.applied(to: target.activations) ?? target.activations
+  }
+
+  private func overridden(
+    _ tensor: Value, _ measured: TensorJudge.Measured, _ scheme: QuantizationScheme
+  ) throws -> TensorJudge.Measured {
+    let entry = overrides.tensors[tensor]
+    if let range = entry?.range {
+      return TensorJudge.Measured(range: range, parameters: try scheme.parameters(for: range), method: "given")
+    }
+    guard scheme != target.activations || entry?.method != nil else { return measured }
+    guard let statistics = judge.statistics(of: tensor) else {
+      return TensorJudge.Measured(
+        range: measured.range, parameters: try scheme.parameters(for: measured.range), method: measured.method)
+    }
+    let choice = try (entry?.method ?? options.method).choose(for: statistics, scheme: scheme)
+    return TensorJudge.Measured(
+      range: choice.range, parameters: choice.parameters, method: choice.method.description)
   }
 }

@@ -6,6 +6,7 @@ extension Insertion {
   struct WeightKey: Hashable {
     let value: Value
     let axis: Int?
+    let scheme: QuantizationScheme
   }
 
   mutating func quantizeWeights() throws {
@@ -13,7 +14,10 @@ extension Insertion {
     var order: [WeightKey] = []
     for weight in plan.weights {
       guard let value = weight.node.input(weight.index) else { continue }
-      let key = WeightKey(value: value, axis: weight.axis)
+      let entry = overrides.weights(value, of: weight.node)
+      let scheme = entry?.weights?.applied(to: target.weights) ?? target.weights
+      let axis = entry?.isPerChannel == false ? nil : weight.axis
+      let key = WeightKey(value: value, axis: axis, scheme: scheme)
       if users[key] == nil { order.append(key) }
       users[key, default: []].append(weight)
     }
@@ -22,12 +26,13 @@ extension Insertion {
         continue
       }
       let quantizer = WeightQuantizer(
-        scheme: target.weights, axis: key.axis, smallestScales: smallestScales(readers, exact, axis: key.axis))
+        scheme: key.scheme, axis: key.axis, smallestScales: smallestScales(readers, exact, axis: key.axis))
       let (codes, grid) = try quantizer.quantize(exact)
       let rounded = try grid.dequantize(codes)
+      let rule = key.scheme.isReduced ? PlacementRule.reducedWeight : .weight
       let value = try insertConstant(
-        key.value, codes, grid, .weight, before: first.node,
-        reason: readers.count > 1 ? "\(readers.count) operators share it" : PlacementRule.weight.sentence)
+        key.value, codes, grid, rule, before: first.node,
+        reason: readers.count > 1 ? "\(readers.count) operators share it" : rule.sentence)
       for weight in readers {
         let edge = Edge(node: weight.node, index: weight.index)
         rewire(edge, to: value)
@@ -35,7 +40,7 @@ extension Insertion {
       }
       report.decisions.append(
         Decision(
-          tensor: key.value.name, rule: .weight, reason: PlacementRule.weight.sentence, parameters: grid,
+          tensor: key.value.name, rule: rule, reason: rule.sentence, parameters: grid,
           method: "weights"))
     }
   }
@@ -59,10 +64,10 @@ extension Insertion {
     return result
   }
 
-  /// What an int32 bias needs: |b| must be within 2^31 steps of s_x·s_w, with room for the correction, and the product
-  /// must be a normal number. Weights of a channel that this coarsens are too small to matter beside its bias.
+  /// What the bias needs in an integer kernel, stored as int32 or as float: |b| must be within 2^30 steps of s_x·s_w, which
+  /// leaves room for the products, and s_x·s_w must be a normal number. Weights of a channel that this coarsens are too
+  /// small to matter beside its bias.
   func smallestScales(_ readers: [PlacementPlan.Weight], _ exact: Tensor, axis: Int?) -> [Float]? {
-    guard target.bias == .int32 else { return nil }
     let channels = axis.map { exact.shape[$0] } ?? 1
     var smallest = [Float](repeating: 0, count: channels)
     for weight in readers {
@@ -71,7 +76,7 @@ extension Insertion {
       else { continue }
       let scale = Double(grid.scale)
       let biases = operation.bias.flatMap { edge in
-        edge.node == weight.node ? edge.node.input(edge.index).flatMap { view.constants.floats(view.tensor($0)) } : nil
+        edge.node.input(edge.index).flatMap { view.constants.floats(view.tensor($0)) }
       }
       for channel in 0..<channels {
         var least = Double(Float.leastNormalMagnitude) * 2 / scale

@@ -24,7 +24,8 @@ struct InsertQDQCommand: ParsableCommand {
   @Option(
     name: .shortAndLong,
     help: ArgumentHelp(
-      "The engine: \(Insertion.targets.joined(separator: ", ")). Default: tensorrt.", valueName: "name"))
+      "The engine: \(Insertion.targets.joined(separator: ", ")), or a file that extends one. Default: tensorrt.",
+      valueName: "name|file.yaml"))
   var target: String?
 
   @Option(help: ArgumentHelp("Statistics of the model.", valueName: "file"))
@@ -47,6 +48,9 @@ struct InsertQDQCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("Not what matches.", valueName: "selector"))
   var exclude: [String] = []
+
+  @Option(help: ArgumentHelp("Grids, methods and ranges of single tensors or operators.", valueName: "file.yaml"))
+  var overrides: String?
 
   @Option(help: ArgumentHelp("Correct biases for the mean error of rounded weights.", valueName: "analytic|none"))
   var biasCorrection: BiasCorrection = .analytic
@@ -109,6 +113,10 @@ struct InsertQDQCommand: ParsableCommand {
     let file = try ModelFile(path: path)
     var settings = InsertionSettings()
     settings.target = target ?? configuration.target ?? settings.target
+    if settings.target.hasSuffix(".yaml") || settings.target.hasSuffix(".yml") {
+      settings.targetFile = try SettingsFile.load(settings.target)
+    }
+    settings.overrides = try overrides.map { try SettingsFile.load($0) }
     settings.method = method ?? configuration.method ?? settings.method
     settings.correctsBias = biasCorrection == .analytic
     settings.rescueBudget = rescue.share
