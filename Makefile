@@ -66,11 +66,14 @@ interop: build venv
 accuracy: build venv
 	$(PYTHON) Tests/python/accuracy.py
 
-# The command line: the three commands, idempotence, thread counts, broken files, mutations.
+# The command line: the three commands, equal bytes, broken files, mutations, kills, full disks, the textual form.
 end-to-end: build venv
 	$(PYTHON) Tests/python/cli_reference.py --check
 	$(PYTHON) Tests/python/end_to_end.py
 	$(PYTHON) Tests/python/bad_inputs.py
+	$(PYTHON) Tests/python/crashes.py
+	$(PYTHON) Tests/python/same_bytes.py
+	$(PYTHON) Tests/python/text_form.py
 
 # One recipe, so that the parts come in this order and the first that fails ends the run.
 test: setup

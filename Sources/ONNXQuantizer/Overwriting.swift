@@ -1,4 +1,4 @@
-import FoundationEssentials
+import Glibc
 import ONNXFormat
 import QuantCalibration
 import QuantPasses
@@ -6,15 +6,21 @@ import QuantPasses
 /// Files that onnxq did not write are not replaced unasked.
 enum Overwriting {
   static func check(model path: String) throws(QuantizerError) {
-    guard FileManager.default.fileExists(atPath: path) else { return }
+    guard isFile(path) else { return }
     if let model = try? ModelDecoder.load(path: path), ProvenanceStamp(model) != nil { return }
     throw refusal(path)
   }
 
   static func check(statistics path: String) throws(QuantizerError) {
-    guard FileManager.default.fileExists(atPath: path) else { return }
+    guard isFile(path) else { return }
     if (try? StatisticsFile(path: path)) != nil { return }
     throw refusal(path)
+  }
+
+  /// A terminal, a pipe or `/dev/null` holds nothing that could be lost.
+  private static func isFile(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && [S_IFREG, S_IFDIR].contains(status.st_mode & S_IFMT)
   }
 
   private static func refusal(_ path: String) -> QuantizerError {

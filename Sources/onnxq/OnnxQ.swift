@@ -23,6 +23,7 @@ struct OnnxQ: ParsableCommand {
     ])
 
   static func main() {
+    Terminal.occupyStandardStreams()
     do {
       var command = try parseAsRoot()
       try command.run()
@@ -34,7 +35,7 @@ struct OnnxQ: ParsableCommand {
     } catch {
       let code = exitCode(for: error)
       if code == .success {
-        print(fullMessage(for: error))
+        Terminal.out(fullMessage(for: error))
         Terminal.exit(.good)
       }
       Terminal.error(fullMessage(for: error), prefix: "")
