@@ -56,7 +56,7 @@ struct ExternalDataWriter {
         throw ModelFormatError(
           .externalData,
           "the weights are in '\(location)' beside '\(modelPath)', which a model in another folder cannot point to",
-          at: outputPath, advice: "write the model beside its source, or copy the data (--copy-data)")
+          at: outputPath, advice: "write the model beside its source")
       }
       for entry in messages(tensor.pointee.external_data, tensor.pointee.n_external_data)
       where text(entry.pointee.key) == "location" {

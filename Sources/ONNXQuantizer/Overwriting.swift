@@ -1,13 +1,18 @@
 import Glibc
 import ONNXFormat
+import ONNXGraph
 import QuantCalibration
 import QuantPasses
 
 /// Files that onnxq did not write are not replaced unasked.
 enum Overwriting {
-  static func check(model path: String) throws(QuantizerError) {
+  /// - Parameter source: a model of which an exact copy is to be written; a file that is that already loses nothing.
+  static func check(model path: String, copyOf source: Model? = nil) throws(QuantizerError) {
     guard isFile(path) else { return }
-    if let model = try? ModelDecoder.load(path: path), ProvenanceStamp(model) != nil { return }
+    if let model = try? ModelDecoder.load(path: path) {
+      if ProvenanceStamp(model) != nil { return }
+      if let source, let identity = model.identity, identity == source.identity { return }
+    }
     throw refusal(path)
   }
 
