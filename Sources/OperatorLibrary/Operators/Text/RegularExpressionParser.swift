@@ -71,7 +71,10 @@ struct RegularExpressionParser {
     var parts: [Node] = []
     while let next, next != "|", next != ")" {
       if take("\\Q") {
+        let start = parts.count
         while position < scalars.count, !take("\\E") { parts.append(literal(try takeNext())) }
+        // What follows repeats the last character alone.
+        if parts.count > start { parts.append(try repeated(parts.removeLast())) }
       } else {
         parts.append(try repeated(atom()))
       }
