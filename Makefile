@@ -2,7 +2,8 @@
 # make           builds onnxq: .build/release/onnxq
 # make demo      calibrate, insert-qdq, verify on the digits network of Fixtures/digits
 # make test      everything that CI runs
-# make test-full make test, then the sanitizer checks and the long campaigns
+# make test-full make test, then the sanitizers, the long campaigns and the heavy peers
+# make check-kernels | check-addresses | campaign | peers: the parts of test-full
 # make conformance | interop | end-to-end | bench | format | lint | proto | libonnx | install PREFIX=... | clean
 
 PYTHON3 ?= python3
@@ -24,7 +25,7 @@ SWIFT_BUILD := swift build -c $(CONFIGURATION)
 SWIFT_TEST := swift test -c $(CONFIGURATION) --disable-testable-imports --disable-xctest
 
 .PHONY: all build setup machine venv demo test test-full unit conformance interop end-to-end accuracy bench format lint \
-  cli-reference clean install
+  cli-reference clean install campaign check-kernels check-addresses peers
 
 all: build
 
@@ -66,11 +67,14 @@ interop: build venv
 accuracy: build venv
 	$(PYTHON) Tests/python/accuracy.py
 
-# The command line: the three commands, idempotence, thread counts, broken files, mutations.
+# The command line: the three commands, equal bytes, broken files, mutations, kills, full disks, the textual form.
 end-to-end: build venv
 	$(PYTHON) Tests/python/cli_reference.py --check
 	$(PYTHON) Tests/python/end_to_end.py
 	$(PYTHON) Tests/python/bad_inputs.py
+	$(PYTHON) Tests/python/crashes.py
+	$(PYTHON) Tests/python/same_bytes.py
+	$(PYTHON) Tests/python/text_form.py
 
 # One recipe, so that the parts come in this order and the first that fails ends the run.
 test: setup
@@ -88,10 +92,41 @@ test: setup
 	$(MAKE) demo
 
 test-full: test
-	$(MAKE) check-guard
-	$(PYTHON) Tests/python/bad_inputs.py --mutations 10000
+	$(MAKE) check-guard GUARD_MUTATIONS=10000
+	$(MAKE) check-kernels
+	$(MAKE) check-addresses
+	$(MAKE) campaign
 	$(PYTHON) Tests/python/compare_with_onnxruntime.py --samples 50
+	$(MAKE) peers
 	$(MAKE) bench
+
+# Mutations of a new seed, which the output names: in process, and through the program.
+CAMPAIGN_SEED ?= $(shell date +%s)
+campaign: build venv
+	ONNXQ_SEED=$(CAMPAIGN_SEED) ONNXQ_MUTATIONS=50000 $(SWIFT_TEST) --filter MutationTests
+	$(PYTHON) Tests/python/bad_inputs.py --mutations 10000 --seed $(CAMPAIGN_SEED)
+	$(PYTHON) Tests/python/crashes.py --kills 300
+
+# The kernels on random shapes under the address and undefined-behaviour sanitizers.
+SANITIZE := clang -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -ISources/CKernels/include
+KERNEL_ROUNDS ?= 3000
+check-kernels: machine
+	@mkdir -p build
+	$(SANITIZE) Tests/sanitize/float_harness.c $(wildcard $(addprefix Sources/CKernels/,float/*.c threads/*.c dispatch/*.c \
+	  statistics/*.c)) -lm -lpthread -o build/float_harness
+	$(SANITIZE) Tests/sanitize/integer_harness.c $(wildcard $(addprefix Sources/CKernels/,integer/*.c threads/*.c \
+	  dispatch/*.c)) -lm -lpthread -o build/integer_harness
+	build/float_harness $(KERNEL_ROUNDS) 1
+	build/integer_harness $(KERNEL_ROUNDS) 1
+
+# The unit tests, Swift and C, under the address sanitizer, in a build folder of its own.
+check-addresses: machine
+	ONNXQ_MUTATIONS=1000 $(SWIFT_TEST) --sanitize address --scratch-path .build-asan $(ADDRESS_TESTS)
+
+# The table of docs/benchmarks.md: onnxruntime's quantizer on the same models. Its histograms of YOLOX take gigabytes.
+peers: build venv
+	$(PYTHON) Tests/python/peers.py mobilenetv1 minilm
+	$(PYTHON) Tests/python/peers.py --calibration 16 --samples 20 yolox-nano
 
 cli-reference: build
 	$(PYTHON3) Tests/python/cli_reference.py
@@ -113,7 +148,7 @@ install: machine
 	install -m 755 .build-install/$(CONFIGURATION)/onnxq $(DESTDIR)$(PREFIX)/bin/onnxq
 
 clean:
-	rm -rf .build .build-install build $(VENV)
+	rm -rf .build .build-install .build-asan build $(VENV)
 
 # The integer definitions hold no floating-point instruction.
 .PHONY: check-integer-only

@@ -3,12 +3,15 @@ import Glibc
 
 /// A file written beside its target and renamed over it: a run that is killed leaves the old file or the new one.
 ///
-/// A target that exists and is no regular file (a terminal, `/dev/null`, a pipe) is written directly.
+/// Where the file system knows files without a name, it has one only while it is renamed, so that a killed run leaves
+/// nothing else either. A target that exists and is no regular file (a terminal, `/dev/null`, a pipe) is written directly.
 package struct AtomicFile: ~Copyable {
   package let path: String
   package let descriptor: Int32
   /// nil for a target that is written directly.
   private let temporary: String?
+  /// Whether `temporary` has yet to be given to the file.
+  private let isNameless: Bool
   private var isOpen = true
 
   package init(replacing path: String) throws(ModelFormatError) {
@@ -25,22 +28,52 @@ package struct AtomicFile: ~Copyable {
       guard opened >= 0 else { throw FileMapping.fault(path, errno) }
       descriptor = opened
       temporary = nil
+      isNameless = false
       return
     }
-    let prefix = FilePath.join(FilePath.directory(of: target), ".\(FilePath.name(of: target)).")
-    var attempt = 0
-    while true {
-      let candidate = "\(prefix)\(getpid())-\(attempt).tmp"
-      let opened = open(candidate, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-      if opened >= 0 {
-        descriptor = opened
-        temporary = candidate
-        break
+    let nameless = Self.openNameless(in: FilePath.directory(of: target))
+    if nameless >= 0 {
+      descriptor = nameless
+      temporary = Self.candidate(for: target, 0)
+      isNameless = true
+    } else {
+      var attempt = 0
+      var opened: Int32 = -1
+      while opened < 0 {
+        opened = open(Self.candidate(for: target, attempt), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+        if opened >= 0 { break }
+        guard errno == EEXIST, attempt < 1000 else { throw FileMapping.fault(path, errno) }
+        attempt += 1
       }
-      guard errno == EEXIST, attempt < 1000 else { throw FileMapping.fault(path, errno) }
-      attempt += 1
+      descriptor = opened
+      temporary = Self.candidate(for: target, attempt)
+      isNameless = false
     }
     if exists { fchmod(descriptor, status.st_mode & 0o777) }
+  }
+
+  private static func candidate(for target: String, _ attempt: Int) -> String {
+    FilePath.join(FilePath.directory(of: target), ".\(FilePath.name(of: target)).\(getpid())-\(attempt).tmp")
+  }
+
+  /// -1 where that is not to be had: by the file system, or without /proc, through which the file gets its name.
+  private static func openNameless(in directory: String) -> Int32 {
+    guard access("/proc/self/fd", X_OK) == 0 else { return -1 }
+    let temporaryFile: Int32 = 0o20000000
+    return open(directory, temporaryFile | O_DIRECTORY | O_WRONLY | O_CLOEXEC, 0o666)
+  }
+
+  /// The temporary file's name, given to it if it has none yet.
+  private func named() throws(ModelFormatError) -> String? {
+    if temporary == nil || !isNameless { return temporary }
+    for attempt in 0..<1000 {
+      let candidate = Self.candidate(for: path, attempt)
+      if linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", AT_FDCWD, candidate, AT_SYMLINK_FOLLOW) == 0 {
+        return candidate
+      }
+      guard errno == EEXIST else { break }
+    }
+    throw FileMapping.fault(path, errno)
   }
 
   package func write(_ bytes: UnsafeRawBufferPointer) throws(ModelFormatError) {
@@ -53,10 +86,15 @@ package struct AtomicFile: ~Copyable {
 
   /// To the disk and over the target, or over another name in the same folder.
   package consuming func commit(as name: String? = nil) throws(ModelFormatError) {
-    guard let temporary else { return }
+    guard temporary != nil else { return }
     guard fsync(descriptor) == 0 else { throw FileMapping.fault(path, errno) }
     let target = name.map { FilePath.join(FilePath.directory(of: path), $0) } ?? path
-    guard rename(temporary, target) == 0 else { throw FileMapping.fault(target, errno) }
+    guard let source = try named() else { return }
+    guard rename(source, target) == 0 else {
+      let code = errno
+      unlink(source)
+      throw FileMapping.fault(target, code)
+    }
     isOpen = false
     close(descriptor)
     let directory = open(FilePath.directory(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -69,6 +107,6 @@ package struct AtomicFile: ~Copyable {
   deinit {
     guard isOpen else { return }
     close(descriptor)
-    if let temporary { unlink(temporary) }
+    if let temporary, !isNameless { unlink(temporary) }
   }
 }

@@ -56,7 +56,7 @@ struct ExternalDataWriter {
         throw ModelFormatError(
           .externalData,
           "the weights are in '\(location)' beside '\(modelPath)', which a model in another folder cannot point to",
-          at: outputPath, advice: "write the model beside its source, or copy the data (--copy-data)")
+          at: outputPath, advice: "write the model beside its source")
       }
       for entry in messages(tensor.pointee.external_data, tensor.pointee.n_external_data)
       where text(entry.pointee.key) == "location" {
@@ -90,8 +90,8 @@ struct ExternalDataWriter {
   }
 
   /// Writes the payloads to one file beside the output, named by its content, and points the tensors to it.
-  /// Returns the file's path.
-  func write(_ payloads: [Payload]) throws(ModelFormatError) -> String {
+  /// Returns the file's path, and whether there was no such file before.
+  func write(_ payloads: [Payload]) throws(ModelFormatError) -> (path: String, isNew: Bool) {
     let file = try AtomicFile(replacing: outputPath + ".data")
     var hash = Sha256()
     var position = 0
@@ -115,6 +115,8 @@ struct ExternalDataWriter {
     withExtendedLifetime(zeros) {}
     let directory = FilePath.directory(of: file.path)
     let name = "\(FilePath.name(of: outputPath)).\(hash.hexDigest().prefix(16)).data"
+    let path = FilePath.join(directory, name)
+    let isNew = access(path, F_OK) != 0
     try file.commit(as: name)
     for ((tensor, _), place) in zip(payloads, places) {
       tensor.pointee.has_raw_data = 0
@@ -127,6 +129,6 @@ struct ExternalDataWriter {
         StringEntry(key: "length", value: String(place.length)),
       ])
     }
-    return FilePath.join(directory, name)
+    return (path, isNew)
   }
 }

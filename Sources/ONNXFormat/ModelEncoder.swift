@@ -41,7 +41,7 @@ package enum ModelEncoder {
     let tree = try ModelTree(model)
     let writer = ExternalDataWriter(tree: tree, source: model.source, outputPath: path)
     var isChanged = false
-    var dataPath: String?
+    var data: (path: String, isNew: Bool)?
     var payloads: [ExternalDataWriter.Payload] = []
     switch options.externalData {
     case .keep: isChanged = try writer.relocate()
@@ -49,9 +49,20 @@ package enum ModelEncoder {
     }
     if tree.packedSize > min(options.longestFile, Int(Int32.max)) { payloads += writer.movablePayloads() }
     if !payloads.isEmpty {
-      dataPath = try writer.write(payloads)
+      data = try writer.write(payloads)
       isChanged = true
     }
+    do {
+      return try write(tree, model, to: path, isChanged: isChanged, dataPath: data?.path)
+    } catch {
+      if let data, data.isNew { unlink(data.path) }
+      throw error
+    }
+  }
+
+  private static func write(
+    _ tree: ModelTree, _ model: Model, to path: String, isChanged: Bool, dataPath: String?
+  ) throws(ModelFormatError) -> Written {
     guard tree.packedSize <= Int(Int32.max) else {
       throw ModelFormatError(
         .unwritable, "is longer than 2 GiB even with its weights in a data file", at: path)

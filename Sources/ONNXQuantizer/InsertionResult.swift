@@ -148,7 +148,7 @@ public struct InsertionResult: Encodable {
   /// - Throws: `QuantizerError` when an existing file was not written by onnxq and `replacingForeign` is false, or when
   ///   the disk refuses.
   public func write(to path: String, replacingForeign: Bool = false) throws(QuantizerError) {
-    if !replacingForeign { try Overwriting.check(model: path) }
+    if !replacingForeign { try Overwriting.check(model: path, copyOf: unchanged ? model : nil) }
     try folding(path) { _ = try ModelEncoder.save(model, to: path) }
   }
 

@@ -24,6 +24,7 @@ struct OnnxQ: ParsableCommand {
     ])
 
   static func main() {
+    Terminal.occupyStandardStreams()
     do {
       var command = try parseAsRoot()
       try command.run()
@@ -35,7 +36,7 @@ struct OnnxQ: ParsableCommand {
     } catch {
       let code = exitCode(for: error)
       if code == .success {
-        print(fullMessage(for: error))
+        Terminal.out(fullMessage(for: error))
         Terminal.exit(.good)
       }
       Terminal.error(fullMessage(for: error), prefix: "")

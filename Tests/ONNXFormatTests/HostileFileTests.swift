@@ -1,3 +1,4 @@
+import COnnx
 import ONNXFormat
 import ONNXGraph
 import ONNXTensor
@@ -126,18 +127,58 @@ import Testing
   }
 
   @Test func aLargeHonestGraphIsAccepted() throws {
+    let count = 200_000
     var graph: [UInt8] = []
-    for index in 0..<50_000 {
+    for index in 0..<count {
       let axis = Wire.field(1, "axis") + Wire.field(3, 1) + Wire.field(20, 2)
       graph += Wire.field(
         1,
         Wire.node(
           "Softmax", ["value_\(index)"], ["value_\(index + 1)"], Wire.field(3, "node_\(index)") + Wire.field(5, axis)))
     }
-    let model = try ModelDecoder.decode(bytes: Wire.model(graph))
-    #expect(model.graph.nodes.count == 50_000)
-    #expect(model.graph.nodes[49_999].inputs[0]?.producer === model.graph.nodes[49_998])
+    let bytes = Wire.model(graph)
+    let (footprint, status) = predicted(bytes)
+    let model = try ModelDecoder.decode(bytes: bytes)
+    print("200,000 nodes: \(bytes.count) bytes, predicted footprint \(footprint)")
+    #expect(status == ONNX_OK && footprint < 64 << 20 + 24 * UInt64(bytes.count))
+    #expect(model.graph.nodes.count == count)
+    #expect(model.graph.nodes[count - 1].inputs[0]?.producer === model.graph.nodes[count - 2])
     model.dismantle()
+  }
+
+  /// Empty nodes, two bytes each: the last number of them whose predicted footprint is 64 MiB and 24 times the file's size is
+  /// accepted, one more is refused.
+  @Test func theAllowanceIsWhatIsDocumented() {
+    func bytes(_ nodes: Int) -> [UInt8] {
+      Wire.model(
+        [UInt8](unsafeUninitializedCapacity: 2 * nodes) { buffer, count in
+          for index in 0..<2 * nodes { buffer[index] = index % 2 == 0 ? 10 : 0 }
+          count = 2 * nodes
+        })
+    }
+    var (accepted, refused) = (1, 5_000_000)
+    while refused - accepted > 1 {
+      let middle = (accepted + refused) / 2
+      if predicted(bytes(middle)).status == ONNX_FOOTPRINT { refused = middle } else { accepted = middle }
+    }
+    let last = bytes(accepted), first = bytes(refused)
+    let (below, status) = predicted(last)
+    #expect(status == ONNX_OK && below <= 64 << 20 + 24 * UInt64(last.count))
+    let perNode = below / UInt64(accepted)
+    #expect(below + 2 * perNode > 64 << 20 + 24 * UInt64(last.count))
+    let time = milliseconds { #expect(predicted(first).status == ONNX_FOOTPRINT) }
+    print("refused from \(refused) empty nodes on (\(first.count) bytes), in \(time) ms")
+    #expect(time < 100)
+  }
+
+  private func predicted(_ bytes: [UInt8]) -> (footprint: UInt64, status: onnx_status) {
+    bytes.withUnsafeBufferPointer { bytes in
+      var arena: OpaquePointer?
+      var report = onnx_report()
+      let message = onnx_unpack(onnx_model_type(), bytes.baseAddress, bytes.count, nil, &arena, &report)
+      if message != nil { onnx_arena_free(arena) }
+      return (report.footprint, report.status)
+    }
   }
 
   @Test func brokenWireFormIsExplained() {

@@ -88,6 +88,22 @@ import Testing
     try result.write(to: path)
   }
 
+  @Test func whereNothingIsInsertedTheCopyIsReplacedToo() throws {
+    let folder = try TestFiles.scratch("copy")
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    var settings = InsertionSettings()
+    settings.exclude = ["op:.*"]
+    let result = try Insertion(settings).run(Digits.path, statistics: Digits.statistics())
+    #expect(result.unchanged)
+    let path = folder + "/copy.onnx"
+    for _ in 0..<2 { try result.write(to: path) }
+    #expect(FileManager.default.contents(atPath: path) == FileManager.default.contents(atPath: Digits.path))
+    // Of another model it would be a loss.
+    try FileManager.default.removeItem(atPath: path)
+    try FileManager.default.copyItem(atPath: TestFiles.fixture("models/mnist-8/mnist.onnx"), toPath: path)
+    #expect(throws: QuantizerError.self) { try result.write(to: path) }
+  }
+
   @Test func statisticsOfAnotherModelAreRefused() throws {
     let statistics = try Digits.statistics(Digits.options(limit: 1))
     let other = TestFiles.fixture("digits-qat/digits_qat.onnx")

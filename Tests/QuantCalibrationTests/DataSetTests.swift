@@ -23,6 +23,15 @@ import Testing
     #expect(try data.load(7)["x"]?.array(Float.self) == [7, 1])
   }
 
+  @Test func aScalarInputTakesAScalar() throws {
+    let path = try TestFiles.scratch("scalar") + "/rate.npy"
+    try write(npy([16000], []), to: path)
+    let data = try DataSet(path: path, inputs: [InputDescription(name: "rate", elementType: .float32, shape: [])])
+    #expect(data.count == 1)
+    let value = try data.load(0)["rate"]
+    #expect(value?.shape == [] && value?.array(Float.self) == [16000])
+  }
+
   @Test func limitsAndShardsPartitionTheData() throws {
     let folder = try Self.folder()
     var names: [String] = []

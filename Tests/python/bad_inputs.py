@@ -11,6 +11,8 @@ import tempfile
 import time
 
 import numpy
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 from support import DIGITS, FIXTURES, Report, TimedOut, onnxq
 
@@ -137,6 +139,30 @@ def wrong_data(report, folder):
     refused(report, "not a number", folder, "insert-qdq", "digits.onnx", "--data", "not-a-number")
 
 
+def enormous_tensors(report, folder):
+    """Sizes that a few bytes of model ask for: refused before memory is."""
+    scalar = numpy.array
+    cases = {
+        "ConstantOfShape": (["s"], {"s": [1 << 20, 1 << 20]}),
+        "Expand": (["x", "s"], {"s": [1 << 30, 1 << 10, 4]}),
+        "Tile": (["x", "s"], {"s": [1 << 40, 1]}),
+        "Pad": (["x", "s"], {"s": [0, 1 << 40, 0, 0]}),
+        "Range": (["a", "b", "c"], {"a": scalar(0), "b": scalar(1 << 60), "c": scalar(1)}),
+    }
+    numpy.save(folder / "x.npy", numpy.ones((1, 4), numpy.float32))
+    for operator, (inputs, values) in cases.items():
+        constants = [numpy_helper.from_array(numpy.asarray(v, numpy.int64), k) for k, v in values.items()]
+        nodes = [helper.make_node(operator, inputs, ["y"])]
+        graph = helper.make_graph(
+            nodes, operator, [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
+            [helper.make_tensor_value_info("y", TensorProto.INT64 if operator == "Range" else TensorProto.FLOAT, None)],
+            constants,
+        )
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(folder / "m.onnx"))
+        refused(report, f"{operator} of terabytes", folder, "calibrate", "m.onnx", "--data", "x.npy")
+        refused(report, f"{operator} of terabytes", folder, "run", "m.onnx", "--input", "x.npy", "--output-dir", "out")
+
+
 def mutate(generator, whole):
     """One to eight changes: a byte replaced, a bit flipped, a run overwritten, removed or doubled."""
     data = bytearray(whole)
@@ -200,7 +226,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     report = Report("bad input")
-    for test in (wrong_files, wrong_data, truncations, cut_statistics):
+    for test in (wrong_files, wrong_data, enormous_tensors, truncations, cut_statistics):
         with tempfile.TemporaryDirectory() as folder:
             test(report, pathlib.Path(folder))
         report.line(f"  {test.__name__} done")

@@ -5,7 +5,8 @@ onnxruntime loads and runs it with graph optimization off and on; without optimi
 quantization: same largest value for classifiers, or a cosine of at least 0.99. A model that quantization leaves chaotic cannot be
 matched better than onnxruntime matches itself: there the floor is onnxruntime's cosine to its own run with the float
 constants moved by one unit in the last place, or to its own optimized run, and the line says so.
-usage: check_qdq.py [--samples N] [--targets T,...] [MODEL...]
+With --strict `verify` must end with 0 and no model counts as chaotic.
+usage: check_qdq.py [--strict] [--samples N] [--targets T,...] [MODEL...]
 """
 import argparse
 import pathlib
@@ -51,7 +52,7 @@ def own_similarity(model, samples, expected, shipped, output, folder):
     return min(metrics.cosine(wanted, results), metrics.cosine(wanted, [values[output] for values in shipped]))
 
 
-def judge(report, entry, target, model, samples, folder):
+def judge(report, entry, target, model, samples, folder, strict):
     name = f"{entry.name} for {target}"
     try:
         onnx.checker.check_model(str(model), full_check=True)
@@ -79,7 +80,7 @@ def judge(report, entry, target, model, samples, folder):
         value = metrics.cosine(wanted, got)
         same = entry.classifier and metrics.agreement(wanted, got) == 100
         floor = COSINE
-        if value < COSINE and not same:
+        if value < COSINE and not same and not strict:
             own = own_similarity(model, samples, expected, shipped, output, folder)
             floor = min(COSINE, 1 - SPREAD * (1 - own))
             note = f" (chaotic: onnxruntime to itself {own:.6f})"
@@ -90,7 +91,7 @@ def judge(report, entry, target, model, samples, folder):
     return f"cosine to onnxruntime {similarity:.6f}{note}, its own optimized run {as_shipped:.6f}"
 
 
-def main_job(report, entry, targets, count, folder):
+def main_job(report, entry, targets, count, folder, strict):
     heavy = entry.name in HEAVY
     calibration = write_samples(folder / "calibration", entry.calibration(16 if heavy else 64))
     samples = entry.evaluation(min(count, 4) if heavy else count)
@@ -108,9 +109,9 @@ def main_job(report, entry, targets, count, folder):
         if not report.check(f"{entry.name} for {target}: insert-qdq", outcome.code == 0, outcome):
             continue
         pairs = outcome.json["pairs"]
-        text = judge(report, entry, target, model, samples, folder / "run")
+        text = judge(report, entry, target, model, samples, folder / "run", strict)
         outcome = onnxq("verify", entry.path, model, "--data", evaluation, "--format", "json")
-        if not report.check(f"{entry.name} for {target}: verify", outcome.code in (0, 1), outcome):
+        if not report.check(f"{entry.name} for {target}: verify", outcome.code in ((0,) if strict else (0, 1)), outcome):
             continue
         result = outcome.json
         worst = {}
@@ -125,7 +126,7 @@ def main_job(report, entry, targets, count, folder):
         )
 
 
-def already_quantized(report, entry, count, folder):
+def already_quantized(report, entry, count, folder, strict):
     """A model that holds Q/DQ: completed or left alone, never broken; its own scales stay."""
     samples = entry.evaluation(count)
     calibration = write_samples(folder / "calibration", entry.calibration(32))
@@ -136,12 +137,13 @@ def already_quantized(report, entry, count, folder):
     model = folder / "completed.qdq.onnx"
     outcome = onnxq("insert-qdq", folder / entry.path.name, "--data", calibration, "--target", "onnxruntime", "-o", model)
     if report.check(f"{entry.name}: insert-qdq", outcome.code == 0, outcome):
-        text = judge(report, entry, "onnxruntime", model, samples, folder / "run")
+        text = judge(report, entry, "onnxruntime", model, samples, folder / "run", strict)
         report.line(f"  {entry.name:20} completed    {text}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--strict", action="store_true", help="verify passes, and no model counts as chaotic")
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--targets", default="tensorrt,onnxruntime,integer")
     parser.add_argument("models", nargs="*")
@@ -152,9 +154,9 @@ def main():
     for entry in zoo.entries(kinds=("main", "q"), names=options.models):
         with tempfile.TemporaryDirectory() as folder:
             if entry.kind == "main":
-                main_job(report, entry, options.targets.split(","), options.samples, pathlib.Path(folder))
+                main_job(report, entry, options.targets.split(","), options.samples, pathlib.Path(folder), options.strict)
             else:
-                already_quantized(report, entry, min(options.samples, 4), pathlib.Path(folder))
+                already_quantized(report, entry, min(options.samples, 4), pathlib.Path(folder), options.strict)
     report.finish()
 
 

@@ -23,16 +23,32 @@ enum Terminal {
     Glibc.exit(status.rawValue)
   }
 
-  static func write(_ text: String, to descriptor: Int32) {
-    var bytes = Array(text.utf8)[...]
-    while !bytes.isEmpty {
-      let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+  static func write(_ text: String, to descriptor: Int32) { write(Array(text.utf8), to: descriptor) }
+
+  private static func write(_ bytes: [UInt8], to descriptor: Int32) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
       if count > 0 {
-        bytes = bytes.dropFirst(count)
+        rest = rest.dropFirst(count)
       } else if errno != EINTR {
+        if descriptor == STDOUT_FILENO { lost(errno) }
         return
       }
     }
+  }
+
+  /// A result that cannot be printed is no good end, though it was computed.
+  private static func lost(_ code: Int32) -> Never {
+    error("standard output: \(String(cString: strerror(code)))")
+    exit(.badInput)
+  }
+
+  /// Where the caller closed a standard stream, a file that is opened later would take its place and its text.
+  static func occupyStandardStreams() {
+    var opened = open("/dev/null", O_RDONLY)
+    while opened >= 0 && opened <= STDERR_FILENO { opened = open("/dev/null", O_RDONLY) }
+    if opened >= 0 { close(opened) }
   }
 
   static var isInteractive: Bool { isatty(STDERR_FILENO) == 1 }
@@ -40,11 +56,5 @@ enum Terminal {
 
 extension Terminal {
   /// Bytes to standard output.
-  static func write(_ bytes: [UInt8]) {
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
-      if count > 0 { rest = rest.dropFirst(count) } else if errno != EINTR { return }
-    }
-  }
+  static func write(_ bytes: [UInt8]) { write(bytes, to: STDOUT_FILENO) }
 }
