@@ -75,6 +75,10 @@ struct AccumulatorFinish {
         ck_int_requantize(
           accumulators, Int64(rows), Int64(channels), finish.multipliers, finish.multipliers.count > 1 ? 1 : 0,
           IntegerOutput(zero: 0, lo: .min, hi: .max), CK_INT_S32, y.baseAddress, ck_isa_current())
+        if !finish.offsets.isEmpty {
+          ck_wide_offset(
+            y.baseAddress, Int64(rows), Int64(channels), finish.offsets, finish.offsets.count > 1 ? 1 : 0)
+        }
       }
       return .wide(WideTensor(codes, shape: shape, isChannelsLast: isChannelsLast))
     case .requantize(let target):

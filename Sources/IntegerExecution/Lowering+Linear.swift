@@ -216,8 +216,15 @@ extension Lowering {
     var weights = weights
     var integers: [Int32]?
     if let bias {
-      guard let read = readBias(node, bias, input: x.parameters.scale, &weights) else { return nil }
-      integers = read
+      if let read = readBias(node, bias, input: x.parameters.scale, &weights) {
+        integers = read
+      } else if case .wide(let wide) = finish, let reals = constant(bias)?.floats, reals.allSatisfy(\.isFinite),
+        reals.count == 1 || reals.count == weights.outputs
+      {
+        wide.biases = reals
+      } else {
+        return nil
+      }
     }
     guard let end = AccumulatorFinish(finish, options: options, input: x.parameters.scale, weights: weights.scales)
     else {

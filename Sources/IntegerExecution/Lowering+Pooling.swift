@@ -129,7 +129,7 @@ extension Lowering {
     }
   }
 
-  private func poolAttributes(_ node: Node) throws -> WindowGeometry.Attributes {
+  func poolAttributes(_ node: Node) throws -> WindowGeometry.Attributes {
     try WindowGeometry.Attributes(OperatorNode(node, opset: context.opsets[""] ?? 1))
   }
 }

@@ -395,7 +395,7 @@ final class Lowering {
     let opset = context.opsets[node.canonicalDomain] ?? 1
     let isBorder = node.opType == "QuantizeLinear" || node.opType == "DequantizeLinear"
     let reason = reasons[node] ?? defaultReason(node)
-    let isMovement = type?.quantization.kind == .movement
+    let isMovement = type?.quantization.kind == .movement || node.opType == "Concat"
     let kind: PlanStep.Kind =
       isBorder ? .border : isMovement || isShapeArithmetic(node) ? .shape : .float(reason: reason)
     let outputCount = node.outputs.count

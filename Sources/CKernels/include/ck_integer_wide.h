@@ -21,6 +21,9 @@ void ck_wide_add(
 void ck_wide_multiply(
     const ck_int_broadcast *loop, const int32_t *a, int32_t fa, const int32_t *b, int32_t fb, int32_t fy, int32_t *y);
 
+// y[row][channel] += offset of the channel, or one for all.
+void ck_wide_offset(int32_t *y, int64_t rows, int64_t channels, const int32_t *offsets, int per_channel);
+
 void ck_wide_clamp(const int32_t *x, int64_t count, int32_t lo, int32_t hi, int32_t *y);
 
 // y[i] = table[x[i]], 256 entries.
@@ -59,6 +62,11 @@ void ck_wide_normalize(const ck_wide_normalization *n, const int32_t *x, int64_t
 
 // sums[outer][inner] / count with one rounding.
 void ck_wide_mean(const int32_t *x, int64_t outer, int64_t count, int64_t inner, int32_t *y);
+
+// Means over windows, channels last; one rounding each. `divisor` for each output pixel; NULL divides by the number of
+// elements inside the input, 0 gives 0.
+void ck_wide_average_pool(
+    const ck_int_pool_shape *s, const ck_int_conv_geometry *g, const int32_t *x, const int32_t *divisor, int32_t *y);
 
 // [batch][rows][columns] to [batch][columns][rows].
 void ck_wide_transpose(const int32_t *x, int64_t batch, int64_t rows, int64_t columns, int32_t *y);

@@ -62,6 +62,14 @@ void ck_wide_multiply(
   }
 }
 
+void ck_wide_offset(int32_t *y, int64_t rows, int64_t channels, const int32_t *offsets, int per_channel) {
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t n = 0; n < channels; n++) {
+      int64_t i = r * channels + n;
+      y[i] = saturate((int64_t)y[i] + offsets[per_channel ? n : 0]);
+    }
+}
+
 void ck_wide_clamp(const int32_t *x, int64_t count, int32_t lo, int32_t hi, int32_t *y) {
   for (int64_t i = 0; i < count; i++) y[i] = x[i] < lo ? lo : x[i] > hi ? hi : x[i];
 }
@@ -180,17 +188,45 @@ void ck_wide_normalize(const ck_wide_normalization *n, const int32_t *x, int64_t
   }
 }
 
+CK_INLINE int32_t quotient(int64_t sum, int64_t count) {
+  int64_t q = sum / count, rest = sum - q * count;
+  if (rest < 0) {
+    q -= 1;
+    rest += count;
+  }
+  return saturate(q + (rest > count - rest || (rest == count - rest && (q & 1))));
+}
+
 void ck_wide_mean(const int32_t *x, int64_t outer, int64_t count, int64_t inner, int32_t *y) {
   for (int64_t o = 0; o < outer; o++)
     for (int64_t i = 0; i < inner; i++) {
       int64_t sum = 0;
       for (int64_t k = 0; k < count; k++) sum += x[(o * count + k) * inner + i];
-      int64_t q = sum / count, rest = sum - q * count;
-      if (rest < 0) {
-        q -= 1;
-        rest += count;
+      y[o * inner + i] = quotient(sum, count);
+    }
+}
+
+void ck_wide_average_pool(
+    const ck_int_pool_shape *s, const ck_int_conv_geometry *g, const int32_t *x, const int32_t *divisor, int32_t *y) {
+  int64_t pixels = s->output[0] * s->output[1] * s->output[2];
+  for (int64_t b = 0; b < g->batch; b++)
+    for (int64_t pixel = 0; pixel < pixels; pixel++) {
+      int64_t o[3] = {pixel / (s->output[1] * s->output[2]), pixel / s->output[2] % s->output[1], pixel % s->output[2]};
+      for (int64_t c = 0; c < s->channels; c++) {
+        int64_t sum = 0, inside = 0;
+        for (int64_t kd = 0; kd < s->kernel[0]; kd++)
+          for (int64_t kh = 0; kh < s->kernel[1]; kh++)
+            for (int64_t kw = 0; kw < s->kernel[2]; kw++) {
+              int64_t d = o[0] * s->stride[0] + kd * s->dilation[0] - g->begin[0];
+              int64_t h = o[1] * s->stride[1] + kh * s->dilation[1] - g->begin[1];
+              int64_t w = o[2] * s->stride[2] + kw * s->dilation[2] - g->begin[2];
+              if (d < 0 || h < 0 || w < 0 || d >= g->input[0] || h >= g->input[1] || w >= g->input[2]) continue;
+              sum += x[(((b * g->input[0] + d) * g->input[1] + h) * g->input[2] + w) * s->channels + c];
+              inside++;
+            }
+        int64_t count = divisor ? divisor[pixel] : inside;
+        y[(b * pixels + pixel) * s->channels + c] = count > 0 ? quotient(sum, count) : 0;
       }
-      y[o * inner + i] = (int32_t)(q + (rest > count - rest || (rest == count - rest && (q & 1))));
     }
 }
 

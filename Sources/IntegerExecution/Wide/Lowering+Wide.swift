@@ -84,6 +84,7 @@ extension Lowering {
     case "Softmax": return try wideSoftmax(node)
     case "LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization": return try wideNormalization(node)
     case "GlobalAveragePool", "ReduceMean": return try wideMean(node)
+    case "AveragePool": return try wideAveragePool(node)
     case "Concat": return try wideConcat(node)
     case "Add":
       if let form = try wideProduct(node, { try biasedProduct(node, .wide($0)) }) { return form }
@@ -231,6 +232,15 @@ extension Lowering {
       keeps: node.opType == "GlobalAveragePool" || (node.int("keepdims") ?? 1) != 0)
     return WideForm(
       slot: emit(node, .integer, [x.slot], step), fraction: x.fraction, low: x.low, high: x.high,
+      isQuantized: x.isQuantized)
+  }
+
+  private func wideAveragePool(_ node: Node) throws -> WideForm? {
+    let window = try poolAttributes(node)
+    guard window.kernel != nil, let x = try node.input(0).flatMap(wide) else { return nil }
+    let step = WideAveragePoolStep(window: window, includesPadding: (node.int("count_include_pad") ?? 0) != 0)
+    return WideForm(
+      slot: emit(node, .integer, [x.slot], step), fraction: x.fraction, low: min(x.low, 0), high: max(x.high, 0),
       isQuantized: x.isQuantized)
   }
 

@@ -10,7 +10,7 @@ extension Lowering {
     guard let region = functionRegion(value), let x = try wide(region.leaf) else { return nil }
     func evaluate(_ points: [Double]) -> [Double]? {
       var values: [Value: RuntimeValue] = [
-        region.leaf: .tensor(Tensor(points.map { Float(min(max($0, x.low), x.high)) }, shape: [points.count]))
+        region.leaf: .tensor(Tensor(points.map { Float($0) }, shape: [points.count]))
       ]
       for node in region.nodes {
         let known = node.inputs.map { $0.flatMap { values[$0] == nil ? constant($0) : nil } }
@@ -113,12 +113,14 @@ struct WideLines {
     guard let reals = function((0...Self.segments).map { Double($0) * width - edge }),
       let middles = function((0..<Self.segments).map { (Double($0) + 0.5) * width - edge })
     else { return nil }
-    var least = reals.min() ?? 0
-    var greatest = reals.max() ?? 0
+    // Lines that no x can meet hold anything.
+    let own = (0..<Self.segments).filter { Double($0 + 1) * width - edge >= low && Double($0) * width - edge <= high }
+    guard let first = own.first, let last = own.last else { return nil }
+    let inside = reals[first...(last + 1)]
+    var least = inside.min() ?? 0
+    var greatest = inside.max() ?? 0
     func line(_ sign: Double, _ bound: Double) -> (slope: Double, intercept: Double)? {
-      guard !isWhole, abs(bound) > edge, bound * sign > 0 else {
-        return (0, sign < 0 ? reals[0] : reals[Self.segments])
-      }
+      guard !isWhole, bound * sign > edge else { return (0, 0) }
       let points = [edge, edge + (abs(bound) - edge) / 3, edge + (abs(bound) - edge) * 2 / 3, abs(bound)].map {
         $0 * sign
       }
@@ -134,7 +136,7 @@ struct WideLines {
       return nil
     }
     var error = 0.0
-    for j in 0..<Self.segments { error = max(error, abs((reals[j] + reals[j + 1]) / 2 - middles[j])) }
+    for j in own { error = max(error, abs((reals[j] + reals[j + 1]) / 2 - middles[j])) }
     guard error <= 0x1p-16 * max(1, max(abs(least), abs(greatest)) * 0x1p-4) else { return nil }
     let one = Double(sign: .plus, exponent: Int(fy), significand: 1)
     func code(_ real: Double) -> Int32? {
@@ -145,7 +147,7 @@ struct WideLines {
     func slope(_ real: Double) -> Int32 { Int32((real * 0x1p30).rounded(.toNearestOrEven)) }
     fraction = fy
     self.core = core
-    nodes = reals.map { code($0) ?? 0 }
+    nodes = reals.map { code(min(max($0, least), greatest)) ?? 0 }
     self.left = (slope(left.slope), leftIntercept)
     self.right = (slope(right.slope), rightIntercept)
     self.low = least

@@ -247,6 +247,26 @@ struct WideMeanStep: WideStep {
   }
 }
 
+struct WideAveragePoolStep: WideStep {
+  let window: WindowGeometry.Attributes
+  let includesPadding: Bool
+
+  func run(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
+    let x = try wideInput(inputs, 0).channelsLast(context.pool)
+    let pool = try PoolRun(x.shape, window)
+    _ = try elementCount(pool.shape[0], pool.shape[1], pool.window.output.reduce(1, *))
+    let divisors = includesPadding ? pool.paddedCounts() : nil
+    let codes = Tensor(of: Int32.self, shape: pool.storedShape, pool: context.pool) { out in
+      x.codes.withElements(Int32.self) {
+        var geometry = pool.geometry.c
+        var shape = pool.window.c(channels: x.shape[1])
+        ck_wide_average_pool(&shape, &geometry, $0.baseAddress, divisors, out.baseAddress)
+      }
+    }
+    return .wide(WideTensor(codes, shape: pool.shape, isChannelsLast: true))
+  }
+}
+
 /// Codes moved by an operator's own kernel: input 0, or all inputs of Concat.
 struct WideMovementStep: WideStep {
   let opType: String

@@ -94,6 +94,9 @@ final class WideFinish {
   private(set) var low = 0.0
   private(set) var high = 0.0
   private(set) var multipliers: [ck_int_multiplier] = []
+  /// Biases too great for the accumulators, added after them.
+  var biases: [Float] = []
+  private(set) var offsets: [Int32] = []
 
   /// - Returns: false where the accumulators' reals have no fixed-point form.
   func settle(scales: [Float], least: [Int64], greatest: [Int64]) -> Bool {
@@ -101,11 +104,15 @@ final class WideFinish {
     high = 0
     for n in least.indices {
       let scale = Double(scales[scales.count > 1 ? n : 0])
-      low = min(low, Double(least[n]) * scale)
-      high = max(high, Double(greatest[n]) * scale)
+      let bias = biases.isEmpty ? 0 : Double(biases[biases.count > 1 ? n : 0])
+      low = min(low, Double(least[n]) * scale + bias)
+      high = max(high, Double(greatest[n]) * scale + bias)
     }
     guard let fraction = WideForm.fraction(low * 1.000001, high * 1.000001) else { return false }
     self.fraction = fraction
+    offsets = biases.map {
+      Int32(($0 * Float(sign: .plus, exponent: Int(fraction), significand: 1)).rounded(.toNearestOrEven))
+    }
     multipliers = scales.map { WideScale($0, from: 0, to: fraction).multiplier }
     return true
   }
