@@ -58,8 +58,8 @@ let package = Package(
     layer(
       "IntegerExecution",
       [
-        "CKernels", "ONNXTensor", "ONNXGraph", "FloatKernels", "IntegerKernels", "QuantCore", "OperatorLibrary",
-        "FloatExecution",
+        "CKernels", "ONNXTensor", "ONNXGraph", "FloatKernels", "IntegerKernels", "ONNXFormat", "QuantCore",
+        "OperatorLibrary", "FloatExecution",
       ]),
     layer(
       "QuantPasses", ["ONNXTensor", "ONNXGraph", "QuantCore", "OperatorLibrary", "FloatExecution"]),

@@ -8,12 +8,15 @@ package final class IntegerExecutor {
   package let plan: IntegerPlan
   private let threads: ThreadPool
   private let pool = BufferPool()
+  private let memoryLimit: Int
   /// What the last run did.
   package private(set) var statistics = IntegerStatistics()
 
-  package init(plan: IntegerPlan, threads: ThreadPool = .serial) {
+  /// - Parameter memoryLimit: no value of a run may take more bytes; that of the machine by default.
+  package init(plan: IntegerPlan, threads: ThreadPool = .serial, memoryLimit: Int? = nil) {
     self.plan = plan
     self.threads = threads
+    self.memoryLimit = memoryLimit ?? StepContext.physicalMemory
   }
 
   package convenience init(
@@ -44,7 +47,7 @@ package final class IntegerExecutor {
       throw ExecutionError(
         .badInput, "the model has no input '\(name)'; its inputs are \(graph.requiredInputs.map(\.name))")
     }
-    let context = StepContext(threads: threads, pool: pool)
+    let context = StepContext(threads: threads, pool: pool, memoryLimit: memoryLimit)
     var values = [PlanValue?](repeating: nil, count: plan.slotCount)
     for (slot, value) in plan.constants { values[slot] = value }
     for (port, slot) in zip(graph.inputs, plan.inputSlots) {

@@ -7,8 +7,13 @@ package struct IntegerOptions: Sendable {
   package var integerOnly = false
   /// Count the outputs for which the two roundings differ. Slower: accumulators are written out.
   package var countsTies = false
+  /// Keep the weights in their canonical layout beside the packed ones: for plans that are to be stored.
+  package var isStored = false
 
-  package init(rounding: IntegerRounding = .fixed, integerOnly: Bool = false, countsTies: Bool = false) {
+  package init(
+    rounding: IntegerRounding = .fixed, integerOnly: Bool = false, countsTies: Bool = false, isStored: Bool = false
+  ) {
+    self.isStored = isStored
     self.rounding = rounding
     self.integerOnly = integerOnly
     self.countsTies = countsTies
@@ -33,4 +38,8 @@ package struct IntegerStatistics: Sendable {
 
   /// Share of multiply-accumulates done in integers; 1 where there are none at all.
   package var share: Double { macs == 0 ? 1 : Double(integerMacs) / Double(macs) }
+}
+
+extension IntegerOptions {
+  static func rounding(named name: String) -> IntegerRounding? { IntegerRounding(rawValue: name) }
 }

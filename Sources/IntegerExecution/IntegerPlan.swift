@@ -22,11 +22,14 @@ enum PlanValue {
 final class StepContext {
   let threads: ThreadPool
   let pool: BufferPool
+  /// No value may take more bytes.
+  let memoryLimit: Int
   var statistics = IntegerStatistics()
 
-  init(threads: ThreadPool, pool: BufferPool) {
+  init(threads: ThreadPool, pool: BufferPool, memoryLimit: Int = StepContext.physicalMemory) {
     self.threads = threads
     self.pool = pool
+    self.memoryLimit = memoryLimit
   }
 }
 
@@ -40,6 +43,17 @@ struct PlanStep {
     case shape
     /// Float arithmetic, and why.
     case float(reason: String)
+
+    var name: String {
+      switch self {
+      case .integer: "integer"
+      case .border: "border"
+      case .shape: "shape"
+      case .float: "float"
+      }
+    }
+
+    var reason: String? { if case .float(let reason) = self { reason } else { nil } }
   }
 
   let node: Node
@@ -47,6 +61,8 @@ struct PlanStep {
   let inputs: [Int?]
   let outputs: [Int?]
   var released: [Int] = []
+  /// What `body` does, where it can be stored in an engine file.
+  var operation: (any StoredOperation)?
   let body: (_ inputs: [PlanValue?], _ context: StepContext) throws -> [PlanValue?]
 }
 
@@ -108,6 +124,13 @@ package final class IntegerPlan {
     }
   }
 
+  /// Number of steps by the work they do.
+  package var stepCounts: [String: Int] {
+    var counts: [String: Int] = [:]
+    for step in steps { counts[step.kind.name, default: 0] += 1 }
+    return counts
+  }
+
   /// The names of the tensors that a tap can see.
   package var tappedNames: Set<String> { Set(names.values.joined().map(\.value.name)) }
 
@@ -124,7 +147,13 @@ package final class IntegerPlan {
     names = names.filter { wanted.contains($0.key) }
   }
 
-  private func schedule() {
+  /// An empty plan for a reader to fill.
+  init(reading model: Model, options: IntegerOptions) {
+    self.model = model
+    self.options = options
+  }
+
+  func schedule() {
     var last: [Int: Int] = [:]
     for (index, step) in steps.enumerated() {
       for slot in step.inputs + step.outputs { if let slot { last[slot] = index } }

@@ -1,4 +1,3 @@
-import CKernels
 import FloatExecution
 import IntegerKernels
 import ONNXGraph
@@ -39,28 +38,15 @@ extension Lowering {
   }
 
   private func add(_ node: Node, _ a: Operand, _ b: Operand, _ sign: Int32, _ target: QuantizationTarget) -> Int? {
-    let output = target.output
+    let slots = [a.slot, b.slot]
     if options.rounding == .binary32, sign == 1 {
-      let scale = target.parameters.scale
-      return emit(node, .integer, [a.slot, b.slot]) { inputs, context in
-        .integer(
-          try combine(inputs, context) { loop, x, y, out in
-            var c = loop.c
-            ck_int_add_float32(
-              &c, x, a.parameters.zero, a.parameters.scale, y, b.parameters.zero, b.parameters.scale, scale, output, out
-            )
-          })
-      }
+      return emit(node, .integer, slots, AddStep(a.parameters, b.parameters, target, nil))
     }
     guard let ma = FixedPointMultiplier(a.parameters.scale, over: target.parameters.scale),
       let mb = FixedPointMultiplier(b.parameters.scale, over: target.parameters.scale)
     else { return refuse(node, "a scale is not finite and positive") }
-    let spec = IntegerAddition(
-      a_zero: a.parameters.zero, b_zero: b.parameters.zero, ma: IntegerMultiplier(ma),
-      mb: IntegerMultiplier(m0: sign * mb.m0, shift: mb.shift), out: output)
-    return emit(node, .integer, [a.slot, b.slot]) { inputs, context in
-      .integer(try combine(inputs, context) { loop, x, y, out in IntegerKernels.add(spec, loop, x, y, into: out) })
-    }
+    let multipliers = (IntegerMultiplier(ma), IntegerMultiplier(m0: sign * mb.m0, shift: mb.shift))
+    return emit(node, .integer, slots, AddStep(a.parameters, b.parameters, target, multipliers))
   }
 
   func product(_ node: Node, _ target: QuantizationTarget) throws -> Int? {
@@ -71,16 +57,13 @@ extension Lowering {
     else {
       return refuse(node, "a scale is not finite and positive")
     }
-    let spec = IntegerProduct(
-      a_zero: a.parameters.zero, b_zero: b.parameters.zero, m: IntegerMultiplier(m), out: target.output)
-    return emit(node, .integer, [a.slot, b.slot]) { inputs, context in
-      .integer(try combine(inputs, context) { loop, x, y, out in multiply(spec, loop, x, y, into: out) })
-    }
+    return emit(
+      node, .integer, [a.slot, b.slot], MultiplyStep(a.parameters, b.parameters, target, IntegerMultiplier(m)))
   }
 }
 
 /// Runs `body` over two operands under ONNX's broadcasting, channels last where that needs no copy.
-private func combine(
+func combine(
   _ inputs: [PlanValue?], _ context: StepContext,
   _ body: (BroadcastLoop, UnsafePointer<UInt8>, UnsafePointer<UInt8>, UnsafeMutablePointer<UInt8>) -> Void
 ) throws -> IntegerTensor {
@@ -89,6 +72,7 @@ private func combine(
   guard let shape = BroadcastLoop.shape(a.shape, b.shape) else {
     throw ExecutionError(.failed, "shapes \(a.shape) and \(b.shape) do not broadcast")
   }
+  _ = try context.elementCount(shape)
   let channelsLast = shape.count > 2 && (a.isChannelsLast || b.isChannelsLast)
   if channelsLast {
     a = a.padded(toRank: shape.count).channelsLast(context.pool)

@@ -1,4 +1,5 @@
 import FloatExecution
+import Glibc
 import IntegerKernels
 import ONNXGraph
 import ONNXTensor
@@ -49,7 +50,7 @@ extension Lowering {
       return refuse(node, "it has \(tensor.rank - 2) spatial dimensions")
     }
     let groups = node.int("group") ?? 1
-    let attributes = try WindowGeometry.Attributes(OperatorNode(node, opset: context.opsets[""] ?? 1))
+    let window = try WindowFields(OperatorNode(node, opset: context.opsets[""] ?? 1))
     let kernel = Array(tensor.shape[2...])
     let (channels, overflow) = tensor.shape[1].multipliedReportingOverflow(by: groups)
     guard groups > 0, !overflow, channels > 0, tensor.shape[0] > 0, tensor.shape[0] % groups == 0 else {
@@ -59,48 +60,24 @@ extension Lowering {
       return refuse(node, "its weights are not 8-bit integers with scales along axis 0")
     }
     let spatial = kernel.count
-    func extents(_ list: [Int]?) -> [Int]? {
-      (list?.count ?? spatial) == spatial ? leadingOnes(list ?? [Int](repeating: 1, count: spatial)) : nil
-    }
-    guard let stride = extents(attributes.strides), let dilation = extents(attributes.dilations) else {
+    guard let extents = window.extents(spatial: spatial) else {
       return refuse(node, "its attributes do not fit its weights")
     }
     let biasValue = node.input(2) ?? extra
     if let extra, !fits(extra, channels: weights.outputs, trailing: spatial) { return nil }
     guard
-      let (packed, end, inputs) = try pack(
+      let (product, inputs) = try pack(
         node, input, weights, biasValue, finish,
         { description in
           description.channels = channels
           description.groups = groups
           description.kernel = leadingOnes(kernel)
-          description.stride = stride
-          description.dilation = dilation
+          description.stride = extents.stride
+          description.dilation = extents.dilation
         })
     else { return nil }
-    let outputs = weights.outputs
-    let depth = tensor.shape[1] * kernel.reduce(1, *)
-    return emit(node, .integer, inputs) { arguments, context in
-      let x = try integerInput(arguments, 0).channelsLast(context.pool)
-      guard x.shape.count == spatial + 2, x.shape[1] == channels else {
-        throw ExecutionError(.failed, "an input of shape \(x.shape) does not fit weights of shape \(tensor.shape)")
-      }
-      let laid = try WindowGeometry(attributes, input: Array(x.shape[2...]), kernel: kernel)
-      let geometry = ConvolutionGeometry(
-        batch: x.shape[0], input: leadingOnes(laid.input), begin: leadingOnes(laid.padBegin, 0),
-        end: leadingOnes(laid.padEnd, 0))
-      let shape = [x.shape[0], outputs] + laid.output
-      let rows = try elementCount(x.shape[0], laid.output.reduce(1, *))
-      context.count(rows &* outputs &* depth)
-      let workspace = TensorStorage(byteCount: try packed.workspace(geometry), pool: context.pool)
-      return try context.accumulate(
-        packed, end, rows: rows, outputs: outputs, shape: shape, isChannelsLast: true, arguments
-      ) { y in
-        try x.bytes.withElements(UInt8.self) {
-          try packed.run(geometry, $0.baseAddress!, into: y, workspace: workspace.base, pool: context.threads.handle)
-        }
-      }
-    }
+    return emit(
+      node, .integer, inputs, ConvolutionStep(window, groups: groups, weightShape: tensor.shape, product))
   }
 
   private func gemm(
@@ -135,26 +112,11 @@ extension Lowering {
     if let bias, !fits(bias, channels: weights.outputs, trailing: 0) {
       return refuse(node, "its bias is no constant row")
     }
-    guard let (packed, end, inputs) = try pack(node, input, weights, bias, finish, { $0.channels = depth }) else {
+    guard let (product, inputs) = try pack(node, input, weights, bias, finish, { $0.channels = depth }) else {
       return nil
     }
-    let outputs = weights.outputs
-    return emit(node, .integer, inputs) { arguments, context in
-      let x = try integerInput(arguments, 0).plain(context.pool)
-      guard let last = x.shape.last, last == depth else {
-        throw ExecutionError(.failed, "an input of shape \(x.shape) does not fit weights of shape \(tensor.shape)")
-      }
-      let rows = x.shape.dropLast().reduce(1, *)
-      let shape = Array(x.shape.dropLast()) + [outputs]
-      context.count(rows &* outputs &* depth)
-      return try context.accumulate(
-        packed, end, rows: rows, outputs: outputs, shape: shape, isChannelsLast: false, arguments
-      ) { y in
-        try x.bytes.withElements(UInt8.self) {
-          try packed.multiply(rows: rows, depth: depth, $0.baseAddress!, into: y, pool: context.threads.handle)
-        }
-      }
-    }
+    return emit(
+      node, .integer, inputs, MatrixProductStep(outputs: weights.outputs, depth: depth, product))
   }
 
   /// MatMul of two activations.
@@ -177,33 +139,9 @@ extension Lowering {
     }
     var inputs: [Int?] = [a.slot, b.slot]
     if case .add(let residual, _) = finish { inputs.append(residual.slot) }
-    return emit(node, .integer, inputs) { arguments, context in
-      let x = try integerInput(arguments, 0).plain(context.pool)
-      let y = try integerInput(arguments, 1).plain(context.pool)
-      let product = try BatchedProduct(x.shape, y.shape)
-      guard product.depth <= most ?? (Int(Int32.max) / (255 * 255)) else {
-        throw ExecutionError(.failed, "a sum of \(product.depth) products may exceed 32 bits")
-      }
-      let count = try elementCount(product.rows, product.columns)
-      _ = try elementCount(product.batches.count, count)
-      context.count(product.batches.count &* count &* product.depth)
-      let accumulators = TensorStorage(byteCount: product.batches.count * count * 4, pool: context.pool)
-      let sums = accumulators.base.bindMemory(to: Int32.self, capacity: product.batches.count * count)
-      try x.bytes.withElements(UInt8.self) { x in
-        try y.bytes.withElements(UInt8.self) { y in
-          for (index, batch) in product.batches.enumerated() {
-            try multiplyActivations(
-              rows: product.rows, columns: product.columns, depth: product.depth,
-              x.baseAddress! + batch.a * product.rows * product.depth, zero: a.parameters.zero,
-              y.baseAddress! + batch.b * product.depth * product.columns, zero: b.parameters.zero,
-              into: sums + index * count, pool: context.threads.handle)
-          }
-        }
-      }
-      return try end.apply(
-        sums, rows: 1, channels: product.batches.count * count, shape: product.shape, isChannelsLast: false,
-        residual: arguments.count > 2 ? arguments[2] : nil, context)
-    }
+    return emit(
+      node, .integer, inputs, ActivationProductStep(aZero: a.parameters.zero, bZero: b.parameters.zero, most: most, end)
+    )
   }
 
   // MARK: Packing
@@ -211,7 +149,7 @@ extension Lowering {
   private func pack(
     _ node: Node, _ input: Value, _ weights: Weights, _ bias: Value?, _ finish: LinearFinish,
     _ complete: (inout ConvolutionDescription) -> Void
-  ) throws -> (PackedConvolution, AccumulatorFinish, [Int?])? {
+  ) throws -> (WeightedProduct, [Int?])? {
     guard let x = try operand(input) else { return nil }
     var weights = weights
     var integers: [Int32]?
@@ -253,7 +191,7 @@ extension Lowering {
     }
     var inputs: [Int?] = [x.slot]
     if case .add(let residual, _) = finish { inputs.append(residual.slot) }
-    return (try PackedConvolution(description), end, inputs)
+    return (try WeightedProduct(description, end, keepsContent: options.isStored), inputs)
   }
 
   /// The weights as int8 [outputs][depth]; nil where they are wider or their scales lie along another axis.
@@ -401,6 +339,28 @@ func elementCount(_ extents: Int...) throws -> Int {
 }
 
 extension StepContext {
+  static let physicalMemory: Int = {
+    let (bytes, overflow) = sysconf(Int32(_SC_PHYS_PAGES)).multipliedReportingOverflow(
+      by: sysconf(Int32(_SC_PAGESIZE)))
+    return overflow || bytes <= 0 ? 1 << 40 : bytes
+  }()
+
+  /// The product of extents that come from files and inputs; an error where it is more than the memory limit.
+  func elementCount(_ extents: [Int]) throws -> Int {
+    var count = 1
+    for extent in extents {
+      let (product, overflow) = count.multipliedReportingOverflow(by: extent)
+      guard !overflow, extent >= 0, product <= memoryLimit else {
+        throw ExecutionError(
+          .failed, "a result of \(extents.map(String.init).joined(separator: " x ")) elements is too large")
+      }
+      count = product
+    }
+    return count
+  }
+
+  func elementCount(_ extents: Int...) throws -> Int { try elementCount(extents) }
+
   func count(_ macs: Int) {
     countFloat(macs)
     statistics.integerMacs &+= macs

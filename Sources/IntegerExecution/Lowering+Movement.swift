@@ -50,24 +50,10 @@ extension Lowering {
       if inputs.count == 2 { inputs.append(nil) }
     }
     let known = node.inputs.enumerated().map { position, other in
-      position == 0 || (node.opType == "Pad" && position == 2) ? nil : other.flatMap { constant($0) }
+      MovementStep.isQuantized(position, of: node) ? nil : other.flatMap { constant($0) }
     }
     guard let kernel = try? context.prepare(node, constants: known) else { return nil }
-    let outputCount = node.outputs.count
-    return emit(node, .integer, inputs) { arguments, context in
-      var values = arguments.map { argument -> RuntimeValue? in
-        if case .runtime(let value) = argument { value } else { nil }
-      }
-      values[0] = .tensor(try integerInput(arguments, 0).plain(context.pool).bytes)
-      if let fill { values[2] = .tensor(Tensor(scalar: fill)) }
-      let evaluation = EvaluationContext(threads: context.threads, pool: context.pool, outputCount: outputCount)
-      let results = try kernel.body(values, evaluation)
-      guard index < results.count, let result = results[index]?.tensor, result.elementType == .uint8 else {
-        throw ExecutionError(.failed, "moved bytes came back as something else")
-      }
-      // Operators may return views of the middle of a tensor, or of a constant.
-      return .integer(IntegerTensor(plain: result.ownedForKernels(context.pool)))
-    }
+    return emit(node, .integer, inputs, MovementStep(node, output: index, fill: fill, LazyKernel(.success(kernel))))
   }
 
   /// Concatenates bytes that have been brought to the same parameters.
@@ -91,14 +77,11 @@ extension Lowering {
         slots.append(try integerOrQuantized(input, target, at: node))
       }
     }
-    return emit(node, .integer, slots) { arguments, context in
-      let tensors = try arguments.indices.map { try integerInput(arguments, $0) }
-      return .integer(try concatenate(tensors, axis: axis, context))
-    }
+    return emit(node, .integer, slots, ConcatStep(axis: axis))
   }
 }
 
-private func concatenate(_ tensors: [IntegerTensor], axis: Int, _ context: StepContext) throws -> IntegerTensor {
+func concatenate(_ tensors: [IntegerTensor], axis: Int, _ context: StepContext) throws -> IntegerTensor {
   let rank = tensors[0].shape.count
   let axis = axis < 0 ? axis + rank : axis
   guard axis >= 0, axis < rank, tensors.allSatisfy({ $0.shape.count == rank }) else {

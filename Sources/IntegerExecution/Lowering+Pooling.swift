@@ -1,4 +1,3 @@
-import CKernels
 import FloatExecution
 import IntegerKernels
 import ONNXGraph
@@ -13,21 +12,11 @@ extension Lowering {
       source(input) != nil || (isPrivate(value) && isPrivate(input)), (node.int("storage_order") ?? 0) == 0
     else { return nil }
     let window = node.opType == "MaxPool" ? try poolAttributes(node) : nil
-    guard node.opType == "GlobalMaxPool" || window?.kernel != nil, let moved = try integer(input, target) else {
+    guard node.opType == "GlobalMaxPool" || window?.attributes.kernel != nil, let moved = try integer(input, target)
+    else {
       return nil
     }
-    return emit(node, .integer, [moved]) { inputs, context in
-      let x = try integerInput(inputs, 0).channelsLast(context.pool)
-      let pool = try PoolRun(x.shape, window)
-      _ = try elementCount(pool.shape[0], pool.shape[1], pool.window.output.reduce(1, *))
-      let bytes = Tensor(of: UInt8.self, shape: pool.storedShape, pool: context.pool) { out in
-        x.bytes.withElements(UInt8.self) {
-          IntegerKernels.maxPool(
-            pool.window, pool.geometry, channels: x.shape[1], $0.baseAddress!, into: out.baseAddress!)
-        }
-      }
-      return .integer(IntegerTensor(bytes, shape: pool.shape, isChannelsLast: true))
-    }
+    return emit(node, .integer, [moved], MaxPoolStep(window))
   }
 
   /// Means and sums: integer sums, then one multiplier that holds the division too.
@@ -40,58 +29,16 @@ extension Lowering {
     guard FixedPointMultiplier(scale, over: out) != nil else {
       return refuse(node, "a scale is not finite and positive")
     }
-    let rounding = options.rounding
-    func requantize(_ sums: [Int32], count: Int, _ y: UnsafeMutablePointer<UInt8>) throws {
-      guard let m = FixedPointMultiplier(scale, over: out, count: max(count, 1)) else {
-        throw ExecutionError(.failed, "the mean of \(count) elements has no multiplier")
-      }
-      switch rounding {
-      case .fixed:
-        IntegerKernels.requantize(
-          sums, rows: 1, channels: sums.count, by: [IntegerMultiplier(m)], output: target.output, into: y)
-      case .binary32:
-        var multiplier = scale / (out * Float(max(count, 1)))
-        ck_int_requantize_float32(sums, 1, Int64(sums.count), &multiplier, 0, target.output, CK_INT_U8, y)
-      }
-    }
-    if node.opType.hasPrefix("Reduce") { return try reduction(node, operand, requantize) }
+    let mean = MeanScale(operand.parameters, target, options.rounding)
+    if node.opType.hasPrefix("Reduce") { return try reduction(node, operand, mean) }
     let window = node.opType == "AveragePool" ? try poolAttributes(node) : nil
-    guard node.opType == "GlobalAveragePool" || window?.kernel != nil else { return nil }
+    guard node.opType == "GlobalAveragePool" || window?.attributes.kernel != nil else { return nil }
     let includesPadding = (node.int("count_include_pad") ?? 0) != 0
-    let zero = operand.parameters.zero
-    return emit(node, .integer, [operand.slot]) { inputs, context in
-      let x = try integerInput(inputs, 0).channelsLast(context.pool)
-      let pool = try PoolRun(x.shape, window)
-      let channels = x.shape[1]
-      let pixels = pool.window.output.reduce(1, *)
-      guard pool.window.kernel.reduce(1, *) < Int(Int32.max) / 255 else {
-        throw ExecutionError(.failed, "a window of \(pool.window.kernel) may exceed a 32-bit sum")
-      }
-      var sums = [Int32](repeating: 0, count: try elementCount(pool.shape[0], pixels, channels))
-      var counts = [Int32](repeating: 0, count: pixels)
-      x.bytes.withElements(UInt8.self) {
-        poolSums(
-          pool.window, pool.geometry, channels: channels, $0.baseAddress!, zero: zero, sums: &sums, counts: &counts)
-      }
-      if includesPadding { counts = pool.paddedCounts() }
-      let bytes = try Tensor(of: UInt8.self, shape: pool.storedShape, pool: context.pool) { y in
-        if let first = counts.first, counts.allSatisfy({ $0 == first }) {
-          return try requantize(sums, count: Int(first), y.baseAddress!)
-        }
-        for image in 0..<pool.shape[0] {
-          for (pixel, count) in counts.enumerated() {
-            let start = (image * pixels + pixel) * channels
-            try requantize(Array(sums[start..<start + channels]), count: Int(count), y.baseAddress! + start)
-          }
-        }
-      }
-      return .integer(IntegerTensor(bytes, shape: pool.shape, isChannelsLast: true))
-    }
+    return emit(
+      node, .integer, [operand.slot], AveragePoolStep(mean, window, includesPadding: includesPadding))
   }
 
-  private func reduction(
-    _ node: Node, _ operand: Operand, _ requantize: @escaping ([Int32], Int, UnsafeMutablePointer<UInt8>) throws -> Void
-  ) throws -> Int? {
+  private func reduction(_ node: Node, _ operand: Operand, _ mean: MeanScale) throws -> Int? {
     var axes = node.ints("axes")
     if let value = node.input(1) {
       guard let tensor = constant(value), let integers = tensor.integers else {
@@ -102,35 +49,12 @@ extension Lowering {
     if axes?.isEmpty ?? true, (node.int("noop_with_empty_axes") ?? 0) != 0 { return nil }
     let keeps = (node.int("keepdims") ?? 1) != 0
     let isMean = node.opType == "ReduceMean"
-    let zero = operand.parameters.zero
-    return emit(node, .integer, [operand.slot]) { inputs, context in
-      let x = try integerInput(inputs, 0).plain(context.pool)
-      let rank = x.shape.count
-      let chosen = Set((axes?.isEmpty ?? true ? Array(0..<rank) : axes ?? []).map { $0 < 0 ? $0 + rank : $0 })
-      guard chosen.allSatisfy({ $0 >= 0 && $0 < rank }) else {
-        throw ExecutionError(.failed, "axes \(axes ?? []) do not fit shape \(x.shape)")
-      }
-      let count = chosen.reduce(1) { $0 * x.shape[$1] }
-      guard count < Int(Int32.max) / 255 else {
-        throw ExecutionError(.failed, "a sum of \(count) elements may exceed 32 bits")
-      }
-      let shape = (0..<rank).compactMap { chosen.contains($0) ? (keeps ? 1 : nil) : x.shape[$0] }
-      let order = (0..<rank).filter { !chosen.contains($0) } + (0..<rank).filter(chosen.contains)
-      let outer = x.count / max(count, 1)
-      var sums = [Int32](repeating: 0, count: shape.reduce(1, *))
-      let moved = permuted(x.bytes, order)
-      moved.withElements(UInt8.self) {
-        IntegerKernels.sums($0.baseAddress!, outer: outer, count: count, inner: 1, zero: zero, into: &sums)
-      }
-      let bytes = try Tensor(of: UInt8.self, shape: shape, pool: context.pool) { y in
-        try requantize(sums, isMean ? count : 1, y.baseAddress!)
-      }
-      return .integer(IntegerTensor(plain: bytes))
-    }
+    return emit(
+      node, .integer, [operand.slot], ReductionStep(mean, axes: axes, keepsAxes: keeps, isMean: isMean))
   }
 
-  func poolAttributes(_ node: Node) throws -> WindowGeometry.Attributes {
-    try WindowGeometry.Attributes(OperatorNode(node, opset: context.opsets[""] ?? 1))
+  func poolAttributes(_ node: Node) throws -> WindowFields {
+    try WindowFields(OperatorNode(node, opset: context.opsets[""] ?? 1))
   }
 }
 

@@ -35,9 +35,7 @@ extension Lowering {
     guard let outputs = values[value]?.tensor?.floats, outputs.count == 256 else { return nil }
     let table = outputs.map { target.bounded(target.parameters.quantize($0)) }
     let slot = try bytes(of: quantized)
-    return emit(node, .integer, [slot]) { inputs, context in
-      .integer(try integerInput(inputs, 0).map(table, context.pool))
-    }
+    return emit(node, .integer, [slot], TableStep(table))
   }
 
   private struct Region {

@@ -102,6 +102,15 @@ final class Lowering {
     return slot
   }
 
+  /// A step with one output that an engine file can hold.
+  func emit(_ node: Node, _ kind: PlanStep.Kind, _ inputs: [Int?], _ operation: some StoredOperation) -> Int {
+    let slot = newSlot()
+    plan.steps.append(
+      PlanStep(
+        node: node, kind: kind, inputs: inputs, outputs: [slot], operation: operation, body: operation.run))
+    return slot
+  }
+
   func constantSlot(_ value: PlanValue) -> Int {
     let slot = newSlot()
     plan.constants[slot] = value
@@ -227,13 +236,7 @@ final class Lowering {
     } else {
       let runtime = try runtime(value)
       let node = value.producer ?? value.consumers.first ?? Node("Identity", inputs: [], outputs: [])
-      slot = emit(node, .integer, [runtime]) { inputs, context in
-        guard case .runtime(let runtime) = inputs[0], let tensor = runtime.tensor, tensor.elementType.bitWidth == 8
-        else {
-          throw ExecutionError(.failed, "'\(value.name)' is not a tensor of 8-bit integers")
-        }
-        return .integer(IntegerTensor(standard: tensor, context.pool))
-      }
+      slot = emit(node, .integer, [runtime], ImportBytesStep())
     }
     byteSlots[value] = slot
     for node in value.consumers where node.opType == "DequantizeLinear" {
@@ -246,12 +249,7 @@ final class Lowering {
   func integerOrQuantized(_ value: Value, _ target: QuantizationTarget, at node: Node) throws -> Int {
     if let slot = try integer(value, target) { return slot }
     let runtime = try runtime(value)
-    return emit(node, .border, [runtime]) { inputs, context in
-      guard case .runtime(let runtime) = inputs[0], let tensor = runtime.tensor else {
-        throw ExecutionError(.failed, "'\(value.name)' is not a tensor")
-      }
-      return .integer(try Border.quantize(tensor, target, context))
-    }
+    return emit(node, .border, [runtime], QuantizeStep(target))
   }
 
   /// `value` quantized to `target` in integer arithmetic; nil where that is not possible.
@@ -328,9 +326,7 @@ final class Lowering {
     case .binary32:
       table = (0..<256).map { target.bounded(target.parameters.quantize(from.dequantize(UInt8($0)))) }
     }
-    return emit(node, .integer, [slot]) { inputs, context in
-      .integer(try integerInput(inputs, 0).map(table, context.pool))
-    }
+    return emit(node, .integer, [slot], TableStep(table))
   }
 
   // MARK: Runtime values
@@ -360,15 +356,11 @@ final class Lowering {
   private func runtimeFromIntegers(_ value: Value, _ node: Node) throws -> Int? {
     if node.opType == "QuantizeLinear", let parameters = quantization(node)?.activation {
       let slot = try bytes(of: value)
-      return emit(node, .integer, [slot]) { inputs, context in
-        .runtime(.tensor(try integerInput(inputs, 0).standard(parameters.elementType, context.pool)))
-      }
+      return emit(node, .integer, [slot], ExportBytesStep(isSigned: parameters.isSigned))
     }
     if let (quantized, parameters) = source(value) {
       let slot = try bytes(of: quantized)
-      return emit(node, .border, [slot]) { inputs, context in
-        .runtime(.tensor(Border.dequantize(try integerInput(inputs, 0), parameters, context)))
-      }
+      return emit(node, .border, [slot], DequantizeStep(parameters))
     }
     switch node.opType {
     case "Conv", "Gemm", "MatMul", "ConvTranspose":
@@ -398,25 +390,11 @@ final class Lowering {
     let isMovement = type?.quantization.kind == .movement || node.opType == "Concat"
     let kind: PlanStep.Kind =
       isBorder ? .border : isMovement || isShapeArithmetic(node) ? .shape : .float(reason: reason)
-    let outputCount = node.outputs.count
+    let operation = OperatorStep(
+      node, reason: kind.reason, opset: opset, LazyKernel(kernel))
     plan.steps.append(
-      PlanStep(node: node, kind: kind, inputs: inputs, outputs: outputs) { arguments, context in
-        let values = arguments.map { argument -> RuntimeValue? in
-          if case .runtime(let value) = argument { value } else { nil }
-        }
-        let evaluation = EvaluationContext(threads: context.threads, pool: context.pool, outputCount: outputCount)
-        let results = try kernel.get().body(values, evaluation)
-        if case .float(let reason) = kind {
-          let macs =
-            type?.macs(
-              OperatorNode(node, opset: opset), inputs: values.map { $0?.tensor?.shape },
-              outputs: results.map { $0?.tensor?.shape }) ?? 0
-          context.countFloat(macs)
-          context.statistics.islands.append(
-            FloatIsland(node: node.label, opType: node.opType, macs: macs, reason: reason))
-        }
-        return results.map { $0.map { .runtime($0) } }
-      })
+      PlanStep(
+        node: node, kind: kind, inputs: inputs, outputs: outputs, operation: operation, body: operation.run))
   }
 
   /// Operators whose results are integers or moved elements of integers: shapes, indices, masks.

@@ -21,6 +21,9 @@ struct FileKind {
     if starts("ORTM", at: 4) {
       return FileKind(name: "an ONNX Runtime (.ort) model", advice: "use the .onnx it was made from")
     }
+    if starts([0x89] + Array("ONNXQE\n".utf8)) {
+      return FileKind(name: "an onnxq engine", advice: "use it with onnxq run or inspect, or name the ONNX model")
+    }
     if starts([0x93] + Array("NUMPY".utf8)) { return FileKind(name: "a NumPy array", advice: nil) }
     if starts([0x89] + Array("HDF\r\n".utf8)) {
       return FileKind(name: "an HDF5 file", advice: "export a Keras model with tf2onnx")

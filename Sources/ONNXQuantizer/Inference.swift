@@ -159,7 +159,8 @@ public struct Inference {
   private func runner(_ model: ModelFile) throws -> ([String: RuntimeValue], inout Outputs) throws -> Void {
     let pool = threads.map { ThreadPool(threads: $0) } ?? ThreadPool()
     let wanted = Set(tensors)
-    let known = Set(model.model.graph.allGraphs.flatMap { $0.values.map(\.name) })
+    let known =
+      model.engine?.plan.tappedNames ?? Set(model.model.graph.allGraphs.flatMap { $0.values.map(\.name) })
     for name in tensors where !known.contains(name) {
       throw QuantizerError(.usage, "\(model.path) has no tensor '\(name)'")
     }
@@ -167,10 +168,14 @@ public struct Inference {
     let execute: ([String: RuntimeValue], TensorTap?) throws -> [String: RuntimeValue]
     switch executor {
     case .float:
+      if model.isEngine {
+        throw QuantizerError(.usage, "\(model.path) is an engine, which the integer executor runs")
+      }
       let executor = try FloatExecutor(model: model.model, threads: pool)
       execute = { try executor.run($0, tap: $1) }
     case .integer:
-      let executor = try IntegerExecutor(model: model.model, threads: pool)
+      let executor = IntegerExecutor(
+        plan: try model.engine?.plan ?? IntegerPlan(model: model.model), threads: pool)
       execute = { try executor.run($0, tap: $1) { wanted.contains($0.name) } }
     }
     return { inputs, outputs in

@@ -1,5 +1,6 @@
 import FloatExecution
 import FloatKernels
+import IntegerExecution
 import ONNXFormat
 import ONNXGraph
 import ONNXTensor
@@ -10,15 +11,39 @@ import ONNXTensor
 public final class ModelFile {
   /// The file as its user typed it.
   public let path: String
+  /// Of an engine, its inputs and outputs alone.
   package let model: Model
+  /// What an engine holds.
+  package let engine: (file: EngineFile, plan: IntegerPlan)?
 
   /// Reads the model.
   ///
   /// - Throws: `QuantizerError` of kind `badInput` when the file is missing, damaged or no ONNX model.
   public init(path: String) throws(QuantizerError) {
     self.path = path
+    engine = nil
     model = try folding(path) { try ModelDecoder.load(path: path) }
   }
+
+  /// Reads a model or an engine, whichever the file is.
+  ///
+  /// - Throws: `QuantizerError` of kind `badInput` when the file is missing, damaged or neither.
+  public init(runnable path: String) throws(QuantizerError) {
+    self.path = path
+    engine = try folding(path) {
+      guard EngineFile.isEngine(path: path) else { return nil }
+      let file = try EngineFile.open(path: path)
+      return (file, try file.plan())
+    }
+    if let engine {
+      model = engine.plan.model
+    } else {
+      model = try folding(path) { try ModelDecoder.load(path: path) }
+    }
+  }
+
+  /// Whether the file is an engine.
+  public var isEngine: Bool { engine != nil }
 
   /// A graph input or output.
   public struct Port: Sendable {

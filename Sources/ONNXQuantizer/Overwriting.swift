@@ -1,4 +1,5 @@
 import FoundationEssentials
+import IntegerExecution
 import ONNXFormat
 import QuantCalibration
 import QuantPasses
@@ -14,6 +15,12 @@ enum Overwriting {
   static func check(statistics path: String) throws(QuantizerError) {
     guard FileManager.default.fileExists(atPath: path) else { return }
     if (try? StatisticsFile(path: path)) != nil { return }
+    throw refusal(path)
+  }
+
+  static func check(engine path: String) throws(QuantizerError) {
+    guard FileManager.default.fileExists(atPath: path) else { return }
+    if EngineFile.isEngine(path: path) { return }
     throw refusal(path)
   }
 

@@ -78,6 +78,18 @@ public struct VerificationResult: Sendable, Encodable {
   public var quantized: String?
   /// The target that the Q/DQ model was made for.
   public var target: String?
+  /// How the engine compares with the Q/DQ model lowered anew.
+  public struct Engine: Sendable, Encodable {
+    /// The engine's file.
+    public var file: String
+    /// The rounding rule of the engine.
+    public var rounding: String
+    /// Samples of which an output is not equal byte for byte.
+    public var differing: Int
+  }
+
+  /// The engine, where one was given.
+  public var engine: Engine?
   /// The data as its user typed it.
   public var data: String
   /// Number of samples that were compared.
@@ -101,7 +113,8 @@ public struct VerificationResult: Sendable, Encodable {
   public var passed: Bool { verdict == "pass" }
 
   enum CodingKeys: String, CodingKey {
-    case schema, verdict, failures, model, quantized, target, data, samples, outputs, tensors, agreement, macs, ties
+    case schema, verdict, failures, model, quantized, engine, target, data, samples, outputs, tensors, agreement, macs,
+      ties
     case topOne = "top1"
     case floatIslands = "float_islands"
   }
@@ -189,6 +202,11 @@ extension VerificationResult {
     if let macs {
       rows.append([
         "MACs run in integers", "\(fixed(100 * macs.share, 2)) %  (\(macs.integer) of \(macs.total))",
+      ])
+    }
+    if let engine {
+      rows.append([
+        "engine", engine.differing == 0 ? "equal byte for byte" : "differs on \(engine.differing) samples",
       ])
     }
     if let ties { rows.append(["rounding ties", "\(ties)"]) }

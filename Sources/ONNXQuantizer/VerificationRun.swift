@@ -57,9 +57,11 @@ public struct VerificationRun {
   /// Compares on every sample.
   ///
   /// - Parameter quantized: the Q/DQ form; nil compares the float model with the reference alone.
+  /// - Parameter engine: built of the Q/DQ form; must give the same bytes as lowering it.
   /// - Throws: `QuantizerError` of kind `badInput`; a model that falls short is a result, not an error.
   public func run(
-    _ model: ModelFile, quantized: ModelFile?, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+    _ model: ModelFile, quantized: ModelFile?, engine: ModelFile? = nil,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(QuantizerError) -> VerificationResult {
     try folding(quantized?.path ?? model.path) {
       let samples = try data.open(for: model.model)
@@ -79,6 +81,7 @@ public struct VerificationRun {
       let integer = try quantized.map {
         try IntegerExecutor(model: $0.model, options: IntegerOptions(countsTies: true), threads: pool)
       }
+      let twin = try engine.map { try EngineTwin($0, of: quantized, threads: pool) }
       var ties = 0
       var macs = VerificationReport.Macs(total: 0, integer: 0)
       let verification = Verification(
@@ -89,6 +92,7 @@ public struct VerificationRun {
             ties += executor.statistics.ties
             macs.total += executor.statistics.macs
             macs.integer += executor.statistics.integerMacs
+            try twin?.compare(inputs, with: outputs)
             return outputs.compactMapValues(\.tensor)
           }
         },
@@ -113,9 +117,12 @@ public struct VerificationRun {
         }
       }
       report.judge(demands.thresholds)
-      return VerificationResult(
+      if let failure = twin?.failure { report.failures.append(failure) }
+      var result = VerificationResult(
         report, model: model.path, quantized: quantized?.path,
         target: quantized.flatMap { ProvenanceStamp($0.model)?.target }, data: data.path)
+      result.engine = twin.map { .init(file: $0.path, rounding: $0.rounding, differing: $0.differing) }
+      return result
     }
   }
 }

@@ -18,7 +18,7 @@ struct OnnxQ: ParsableCommand {
       """,
     version: Version.text,
     subcommands: [
-      Calibrate.self, InsertQDQCommand.self, Verify.self, Run.self, Test.self, Inspect.self, Merge.self,
+      Calibrate.self, InsertQDQCommand.self, Verify.self, BuildCommand.self, Run.self, Test.self, Inspect.self, Merge.self,
       Ranges.self,
     ])
 

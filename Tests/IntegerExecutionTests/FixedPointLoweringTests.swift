@@ -9,10 +9,11 @@ import Testing
 
 /// Regions without an inner Q/DQ, as fusing engines are given them: in integers to the last node.
 @Suite struct FixedPointLoweringTests {
-  /// Fake quantization and the integer executor differ by one step of the last Q at most, a head by `head` at most.
+  /// Fake quantization and the integer executor differ by one step of the last Q at most; a head by what rounding its bias
+  /// to S_x S_w costs, up to 2.5e-4 here.
   @discardableResult
   private func compare(
-    _ b: inout QDQBuilder, inputs: [[Int]], head: Float = 1e-4, others: [String: Tensor] = [:], _ label: String
+    _ b: inout QDQBuilder, inputs: [[Int]], head: Float = 3e-4, others: [String: Tensor] = [:], _ label: String
   ) throws -> IntegerExecutor {
     let model = b.model()
     let float = try FloatExecutor(model: model)

@@ -12,6 +12,7 @@ import numpy
 import onnx
 from onnx import numpy_helper
 
+import read_engine
 from support import DIGITS, FIXTURES, Report, onnxq
 
 QAT = FIXTURES / "digits-qat"
@@ -198,6 +199,54 @@ def quantization_aware(report, folder):
         report.check("QAT accuracy within 0.5 points", top1["float"] - top1["integer"] <= 0.5, top1)
 
 
+def engines(report, folder):
+    """build, run, inspect, verify of an engine; a second reader; what is refused."""
+    workspace(folder, "digits.onnx")
+    onnxq("calibrate", "digits.onnx", "--data", "calibration", cwd=folder)
+    for target in TARGETS:
+        model, engine = f"{target}.qdq.onnx", f"{target}.engine"
+        onnxq("insert-qdq", "digits.onnx", "--target", target, "-o", model, cwd=folder)
+        outcome = onnxq("build", model, "--format", "json", cwd=folder)
+        if not report.check(f"build for {target}", outcome.code == 0, outcome):
+            return
+        report.check("build: schema", outcome.json["schema"] == "onnxq.build/1", outcome.json["schema"])
+        report.check(f"build writes {engine}", (folder / engine).stat().st_size == outcome.json["bytes"])
+        outcome = onnxq("verify", "digits.onnx", model, engine, "--data", "test", "--limit", "50", "--format", "json", cwd=folder)
+        same = outcome.code == 0 and outcome.json["engine"]["differing"] == 0
+        report.check(f"verify: the engine for {target} is the model", same, outcome)
+        for name, source, extra in (("engine", engine, []), ("model", model, ["--executor", "integer"])):
+            outcome = onnxq("run", source, "--input", "test/006.npy", "--output-dir", f"{target}-{name}", *extra, cwd=folder)
+            report.check(f"run of the {name}", outcome.code == 0, outcome)
+        report.check(
+            f"run: the same bytes from engine and model for {target}",
+            digest(folder / f"{target}-engine/scores.npy") == digest(folder / f"{target}-model/scores.npy"))
+        try:
+            shown = onnxq("inspect", engine, "--check", "--format", "json", cwd=folder)
+            steps = read_engine.compare(read_engine.Engine(folder / engine), shown.json)
+            report.check(f"a second reader reads {engine}", steps > 5, steps)
+        except (AssertionError, KeyError, ValueError) as error:
+            report.check(f"a second reader reads {engine}", False, repr(error))
+    outcome = onnxq("build", "tensorrt.qdq.onnx", "--integer-only", "-o", "refused.engine", cwd=folder)
+    report.check("--integer-only refuses float islands: exit 3", outcome.code == 3 and "stays float" in outcome.stderr, outcome)
+    report.check("and writes nothing", not (folder / "refused.engine").exists())
+    outcome = onnxq("build", "digits.onnx", cwd=folder)
+    report.check("a float model is no engine: exit 3", outcome.code == 3, outcome)
+    outcome = onnxq("run", "integer.engine", "--input", "test/006.npy", "--executor", "float", cwd=folder)
+    report.check("the float executor runs no engine: exit 2", outcome.code == 2, outcome)
+    damaged = bytearray((folder / "integer.engine").read_bytes())
+    damaged[-100] ^= 1
+    (folder / "damaged.engine").write_bytes(damaged)
+    outcome = onnxq("inspect", "damaged.engine", "--check", "--format", "json", cwd=folder)
+    report.check("changed content: exit 1", outcome.code == 1 and outcome.json["changed"] == ["data"], outcome)
+    (folder / "damaged.engine").write_bytes(damaged[:-100])
+    outcome = onnxq("run", "damaged.engine", "--input", "test/006.npy", cwd=folder)
+    report.check("an engine cut off: exit 3", outcome.code == 3, outcome)
+    (folder / "other.engine").write_text("somebody's notes\n")
+    outcome = onnxq("build", "integer.qdq.onnx", "-o", "other.engine", cwd=folder)
+    kept = (folder / "other.engine").read_text() == "somebody's notes\n"
+    report.check("build leaves a file of somebody else alone", outcome.code in (2, 3) and kept, outcome)
+
+
 def refusals(report, folder):
     """Exit codes of the contract, and files that onnxq did not write stay."""
     workspace(folder, "digits.onnx")
@@ -226,12 +275,12 @@ def refusals(report, folder):
 
 def help_texts(report, folder):
     report.check("--version", (lambda o: o.code == 0 and o.stdout.strip())(onnxq("--version")))
-    for verb in ("calibrate", "insert-qdq", "verify", "run", "test", "inspect"):
+    for verb in ("calibrate", "insert-qdq", "verify", "build", "run", "test", "inspect"):
         outcome = onnxq(verb, "--help")
         report.check(f"{verb} --help", outcome.code == 0 and f"onnxq {verb}" in outcome.stdout, outcome)
 
 
-TESTS = [main_job, no_arguments, same_bytes, shards, quantization_aware, refusals, help_texts]
+TESTS = [main_job, no_arguments, same_bytes, shards, quantization_aware, engines, refusals, help_texts]
 
 
 def main():

@@ -29,7 +29,7 @@ extension Lowering {
     guard let node = value.producer, constant(value) == nil, let form = try wide(value),
       let m = FixedPointMultiplier(unit(form.fraction), over: target.parameters.scale)
     else { return nil }
-    let step = WideQuantizeStep(multiplier: IntegerMultiplier(m), output: target.output)
+    let step = WideQuantizeStep(multiplier: IntegerMultiplier(m), target: target)
     return emit(node, .integer, [form.slot], step)
   }
 
@@ -39,10 +39,6 @@ extension Lowering {
       let form = try wide(value), form.isQuantized
     else { return nil }
     return emit(node, .border, [form.slot], WideDequantizeStep(fraction: form.fraction))
-  }
-
-  func emit(_ node: Node, _ kind: PlanStep.Kind, _ inputs: [Int?], _ step: some WideStep) -> Int {
-    emit(node, kind, inputs) { try step.run($0, $1) }
   }
 
   private func unit(_ fraction: Int32) -> Float { Float(sign: .plus, exponent: -Int(fraction), significand: 1) }
@@ -122,7 +118,8 @@ extension Lowering {
 
   private func wideConstant(_ tensor: Tensor) -> WideForm? {
     guard let (codes, fraction, range) = wideCodes(tensor) else { return nil }
-    let slot = constantSlot(.wide(WideTensor(plain: Tensor(codes, shape: tensor.shape))))
+    let constant = constantSlot(.runtime(.tensor(Tensor(codes, shape: tensor.shape))))
+    let slot = emit(Node("Constant", inputs: [], outputs: []), .integer, [constant], WideImportStep())
     return WideForm(slot: slot, fraction: fraction, low: range.0, high: range.1, isQuantized: false)
   }
 
@@ -237,7 +234,7 @@ extension Lowering {
 
   private func wideAveragePool(_ node: Node) throws -> WideForm? {
     let window = try poolAttributes(node)
-    guard window.kernel != nil, let x = try node.input(0).flatMap(wide) else { return nil }
+    guard window.attributes.kernel != nil, let x = try node.input(0).flatMap(wide) else { return nil }
     let step = WideAveragePoolStep(window: window, includesPadding: (node.int("count_include_pad") ?? 0) != 0)
     return WideForm(
       slot: emit(node, .integer, [x.slot], step), fraction: x.fraction, low: min(x.low, 0), high: max(x.high, 0),
@@ -275,7 +272,7 @@ extension Lowering {
     let reach = Double(gamma.count).squareRoot() * max(abs(gammaRange.0), abs(gammaRange.1))
     let bounds = (beta?.range.0 ?? 0, beta?.range.1 ?? 0)
     let fallback: Float = 1e-5
-    let epsilon = WideScale(node.float("epsilon") ?? fallback, from: 0, to: 0).multiplier
+    let epsilon = WideScale.exact(node.float("epsilon") ?? fallback)
     guard let widest = WideForm.fraction(bounds.0 - reach, bounds.1 + reach), epsilon.m0 >= 0 else { return nil }
     let fraction = min(widest, 24)
     let step = WideNormalizationStep(
@@ -296,7 +293,7 @@ extension Lowering {
       forms.append(form)
     }
     guard let fraction = forms.map(\.fraction).min(),
-      let kernel = try? context.prepare(node, constants: inputs.map { _ in nil })
+      (try? context.prepare(node, constants: inputs.map { _ in nil })) != nil
     else { return nil }
     let slots = forms.map { form in
       form.fraction == fraction
@@ -305,7 +302,9 @@ extension Lowering {
           node, .integer, [form.slot],
           WideScaleStep(multiplier: WideScale(1, from: form.fraction, to: fraction).multiplier))
     }
-    let step = WideMovementStep(opType: node.opType, kernel: kernel, index: 0, outputCount: 1, fill: nil)
+    let step = WideMovementStep(
+      node: node, output: 0, fill: nil,
+      kernel: LazyKernel(Result { try context.prepare(node, constants: inputs.map { _ in nil }) }))
     return WideForm(
       slot: emit(node, .integer, slots, step), fraction: fraction, low: forms.map(\.low).min() ?? 0,
       high: forms.map(\.high).max() ?? 0, isQuantized: forms.contains(where: \.isQuantized))
@@ -334,6 +333,7 @@ extension Lowering {
         .toNearestOrEven)
       guard abs(code) < 0x1p31 else { return nil }
       fill = Int32(code)
+      while inputs.count < 3 { inputs.append(nil) }
       low = min(low, Double(real))
       high = max(high, Double(real))
     }
@@ -341,8 +341,7 @@ extension Lowering {
       position == 0 || (node.opType == "Pad" && position == 2) ? nil : other.flatMap { constant($0) }
     }
     guard let kernel = try? context.prepare(node, constants: known) else { return nil }
-    let step = WideMovementStep(
-      opType: node.opType, kernel: kernel, index: index, outputCount: node.outputs.count, fill: fill)
+    let step = WideMovementStep(node: node, output: index, fill: fill, kernel: LazyKernel(.success(kernel)))
     return WideForm(
       slot: emit(node, .integer, inputs, step), fraction: x.fraction, low: low, high: high, isQuantized: x.isQuantized)
   }

@@ -2,12 +2,27 @@ import CKernels
 import FloatExecution
 import FloatKernels
 import IntegerKernels
+import ONNXGraph
 import ONNXTensor
 import OperatorLibrary
 
 /// A step on fixed-point values: plain fields and what they do.
-protocol WideStep {
-  func run(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue
+protocol WideStep: StoredOperation {
+  func apply(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue
+}
+
+extension WideStep {
+  func run(_ inputs: [PlanValue?], _ context: StepContext) throws -> [PlanValue?] { [try apply(inputs, context)] }
+}
+
+/// A constant's codes as they lie in the plan.
+struct WideImportStep: WideStep {
+  func apply(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
+    guard case .runtime(let value) = inputs[0], let codes = value.tensor, codes.elementType == .int32 else {
+      throw ExecutionError(.failed, "the constant has no codes")
+    }
+    return .wide(WideTensor(plain: codes))
+  }
 }
 
 /// The fixed-point codes that a step is given at `index`.
@@ -22,7 +37,7 @@ func wideInput(_ inputs: [PlanValue?], _ index: Int) throws -> WideTensor {
 struct WideLookupStep: WideStep {
   let table: [Int32]
 
-  func run(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
+  func apply(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
     let x = try integerInput(inputs, 0)
     let codes = Tensor(of: Int32.self, shape: x.bytes.shape, pool: context.pool) { out in
       x.bytes.withElements(UInt8.self) { ck_wide_lookup($0.baseAddress, Int64(x.count), table, out.baseAddress) }
@@ -34,15 +49,15 @@ struct WideLookupStep: WideStep {
 /// Codes to bytes with one rounding.
 struct WideQuantizeStep: WideStep {
   let multiplier: IntegerMultiplier
-  let output: IntegerOutput
+  let target: QuantizationTarget
 
-  func run(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
+  func apply(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
     let x = try wideInput(inputs, 0)
     let bytes = Tensor(of: UInt8.self, shape: x.codes.shape, pool: context.pool) { out in
       x.codes.withElements(Int32.self) {
         guard x.count > 0 else { return }
         requantize(
-          $0.baseAddress!, rows: 1, channels: x.count, by: [multiplier], output: output, into: out.baseAddress!)
+          $0.baseAddress!, rows: 1, channels: x.count, by: [multiplier], output: target.output, into: out.baseAddress!)
       }
     }
     return .integer(IntegerTensor(bytes, shape: x.shape, isChannelsLast: x.isChannelsLast))
@@ -53,7 +68,7 @@ struct WideQuantizeStep: WideStep {
 struct WideDequantizeStep: WideStep {
   let fraction: Int32
 
-  func run(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
+  func apply(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
     .runtime(.tensor(try wideInput(inputs, 0).reals(fraction, context.pool)))
   }
 }
@@ -63,7 +78,7 @@ struct WideBorderStep: WideStep {
   let fraction: Int32
   let limit: Int32
 
-  func run(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
+  func apply(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
     guard case .runtime(let value) = inputs[0], let tensor = value.tensor, let values = tensor.floats else {
       throw ExecutionError(.failed, "the mask is not a tensor of numbers")
     }
@@ -77,7 +92,7 @@ struct WideBorderStep: WideStep {
 struct WideScaleStep: WideStep {
   let multiplier: IntegerMultiplier
 
-  func run(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
+  func apply(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
     .wide(try wideInput(inputs, 0).map(context.pool) { ck_wide_scale($0, $1, multiplier, $2) })
   }
 }
@@ -86,7 +101,7 @@ struct WideClampStep: WideStep {
   let low: Int32
   let high: Int32
 
-  func run(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
+  func apply(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
     .wide(try wideInput(inputs, 0).map(context.pool) { ck_wide_clamp($0, $1, low, high, $2) })
   }
 }
@@ -99,7 +114,7 @@ struct WideFunctionStep: WideStep {
   let left: (slope: Int32, intercept: Int32)
   let right: (slope: Int32, intercept: Int32)
 
-  func run(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
+  func apply(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
     .wide(
       try nodes.withUnsafeBufferPointer { nodes in
         var function = ck_wide_function(
@@ -112,11 +127,11 @@ struct WideFunctionStep: WideStep {
 
 /// Sum, difference or product of two tensors under ONNX's broadcasting.
 struct WideBinaryStep: WideStep {
-  enum Operation { case add, subtract, multiply }
+  enum Operation: String { case add, subtract, multiply }
   let operation: Operation
   let fractions: (a: Int32, b: Int32, y: Int32)
 
-  func run(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
+  func apply(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
     var a = try wideInput(inputs, 0)
     var b = try wideInput(inputs, 1)
     guard let shape = BroadcastLoop.shape(a.shape, b.shape) else {
@@ -167,7 +182,7 @@ struct WideSoftmaxStep: WideStep {
     return table
   }()
 
-  func run(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
+  func apply(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
     let x = try wideInput(inputs, 0).plain(context.pool)
     let rank = x.shape.count
     let axis = axis < 0 ? axis + rank : axis
@@ -201,7 +216,7 @@ struct WideNormalizationStep: WideStep {
   let betaFraction: Int32
   let axis: Int
 
-  func run(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
+  func apply(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
     let x = try wideInput(inputs, 0).plain(context.pool)
     let rank = x.shape.count
     let axis = axis < 0 ? axis + rank : axis
@@ -226,7 +241,7 @@ struct WideMeanStep: WideStep {
   let axes: [Int]?
   let keeps: Bool
 
-  func run(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
+  func apply(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
     let x = try wideInput(inputs, 0).plain(context.pool)
     let rank = x.shape.count
     let chosen = (axes?.map { $0 < 0 ? $0 + rank : $0 } ?? Array(min(2, rank)..<rank)).sorted()
@@ -248,12 +263,12 @@ struct WideMeanStep: WideStep {
 }
 
 struct WideAveragePoolStep: WideStep {
-  let window: WindowGeometry.Attributes
+  let window: WindowFields
   let includesPadding: Bool
 
-  func run(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
+  func apply(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
     let x = try wideInput(inputs, 0).channelsLast(context.pool)
-    let pool = try PoolRun(x.shape, window)
+    let pool = try PoolRun(x.shape, window.attributes)
     _ = try elementCount(pool.shape[0], pool.shape[1], pool.window.output.reduce(1, *))
     let divisors = includesPadding ? pool.paddedCounts() : nil
     let codes = Tensor(of: Int32.self, shape: pool.storedShape, pool: context.pool) { out in
@@ -269,14 +284,14 @@ struct WideAveragePoolStep: WideStep {
 
 /// Codes moved by an operator's own kernel: input 0, or all inputs of Concat.
 struct WideMovementStep: WideStep {
-  let opType: String
-  let kernel: Kernel
-  let index: Int
-  let outputCount: Int
+  let node: Node
+  /// Which of the node's outputs the step gives.
+  let output: Int
   /// What Pad fills with.
   let fill: Int32?
+  let kernel: LazyKernel
 
-  func run(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
+  func apply(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
     var values = inputs.map { argument -> RuntimeValue? in
       switch argument {
       case .wide(let tensor): .tensor(tensor.plain(context.pool).codes)
@@ -284,13 +299,11 @@ struct WideMovementStep: WideStep {
       default: nil
       }
     }
-    if let fill {
-      while values.count < 3 { values.append(nil) }
-      values[2] = .tensor(Tensor(scalar: fill))
-    }
-    let evaluation = EvaluationContext(threads: context.threads, pool: context.pool, outputCount: outputCount)
-    let results = try kernel.body(values, evaluation)
-    guard index < results.count, let result = results[index]?.tensor, result.elementType == .int32 else {
+    if let fill, values.count > 2 { values[2] = .tensor(Tensor(scalar: fill)) }
+    let evaluation = EvaluationContext(
+      threads: context.threads, pool: context.pool, outputCount: node.outputs.count)
+    let results = try kernel.get().body(values, evaluation)
+    guard output < results.count, let result = results[output]?.tensor, result.elementType == .int32 else {
       throw ExecutionError(.failed, "moved codes came back as something else")
     }
     return .wide(WideTensor(plain: result))

@@ -98,6 +98,29 @@ final class WideFinish {
   var biases: [Float] = []
   private(set) var offsets: [Int32] = []
 
+  init() {}
+
+  func store(_ fields: inout FieldWriter) throws(EngineFileError) {
+    fields.put("fraction", int: Int(fraction))
+    try fields.put("codes_multipliers", tensor: Tensor(multipliers.map(\.m0), shape: [multipliers.count]))
+    try fields.put("codes_shifts", tensor: Tensor(multipliers.map(\.shift), shape: [multipliers.count]))
+    if !offsets.isEmpty { try fields.put("codes_offsets", tensor: Tensor(offsets, shape: [offsets.count])) }
+  }
+
+  init(_ fields: inout FieldReader, outputs: Int) throws(EngineFileError) {
+    fraction = Int32(try fields.int("fraction", in: 0...30))
+    let m0 = try fields.tensor("codes_multipliers", .int32, shape: [outputs]).array(Int32.self)
+    let shifts = try fields.tensor("codes_shifts", .int32, shape: [outputs]).array(Int32.self)
+    guard m0.allSatisfy({ $0 >= 0 }), shifts.allSatisfy({ (0...62).contains($0) }) else {
+      throw fields.damaged("a multiplier or shift is out of range")
+    }
+    multipliers = zip(m0, shifts).map { ck_int_multiplier(m0: $0, shift: $1) }
+    if let tensor = try fields.tensorIfPresent("codes_offsets", .int32) {
+      offsets = tensor.array(Int32.self)
+      guard offsets.count == 1 || offsets.count == outputs else { throw fields.damaged("the offsets do not fit") }
+    }
+  }
+
   /// - Returns: false where the accumulators' reals have no fixed-point form.
   func settle(scales: [Float], least: [Int64], greatest: [Int64]) -> Bool {
     low = 0
@@ -139,5 +162,11 @@ struct WideScale {
     } else {
       multiplier = ck_int_multiplier(m0: m0, shift: shift)
     }
+  }
+
+  /// A positive float as it is, however small.
+  static func exact(_ value: Float) -> ck_int_multiplier {
+    guard value > 0, value < 1 else { return WideScale(value, from: 0, to: 0).multiplier }
+    return ck_int_multiplier(m0: Int32(value.significand * Float(1 << 30)), shift: 30 - Int32(value.exponent))
   }
 }

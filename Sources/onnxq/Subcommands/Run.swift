@@ -4,15 +4,15 @@ import ONNXQuantizer
 /// `onnxq run`: a model's outputs as files.
 struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Runs a model on inputs and writes its outputs as .npy files.",
+    abstract: "Runs a model or an engine on inputs and writes its outputs as .npy files.",
     discussion: """
       Examples:
         onnxq run model.onnx --input x.npy --output-dir out
-        onnxq run model.qdq.onnx --executor integer --data test/ --output-dir out
+        onnxq run model.engine --data test/ --output-dir out
 
       --input takes FILE by position or NAME=FILE: .npy, .pb, or an .npz by its keys. With --data the outputs of all \
       samples are stacked along axis 0. The float executor runs the graph as written, which on a Q/DQ graph is fake \
-      quantization; the integer executor lowers it first.
+      quantization; the integer executor lowers it first. An engine is run by the integer executor.
       """)
 
   @OptionGroup var common: CommonOptions
@@ -34,8 +34,8 @@ struct Run: ParsableCommand {
   @Flag(help: "Write all outputs into one outputs.npz.")
   var npz = false
 
-  @Option(help: ArgumentHelp("The executor.", valueName: "float|integer"))
-  var executor: Executor = .float
+  @Option(help: ArgumentHelp("The executor; by default integer for an engine, else float.", valueName: "float|integer"))
+  var executor: Executor?
 
   @Option(parsing: .upToNextOption, help: ArgumentHelp("Values inside the graph to write as well.", valueName: "name"))
   var tensors: [String] = []
@@ -57,7 +57,8 @@ struct Run: ParsableCommand {
   func run() throws {
     let configuration = try Configuration.load(common.config)
     let path = try ModelLocator.locate(model, configuration)
-    let file = try ModelFile(path: path)
+    let file = try ModelFile(runnable: path)
+    let executor = executor ?? (file.isEngine ? .integer : .float)
     if data != nil, !input.isEmpty { throw QuantizerError(.usage, "--input and --data exclude each other") }
     var inference = Inference()
     inference.executor = executor == .integer ? .integer : .float

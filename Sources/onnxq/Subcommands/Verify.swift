@@ -23,6 +23,9 @@ struct Verify: ParsableCommand {
   @Argument(help: "Its Q/DQ form; MODEL.qdq.onnx by default.")
   var quantized: String?
 
+  @Argument(help: "An engine built of it, which must give the same bytes as the Q/DQ model lowered anew.")
+  var engine: String?
+
   @Option(help: ArgumentHelp("The data to compare on.", valueName: "path"))
   var data: String?
 
@@ -80,7 +83,9 @@ struct Verify: ParsableCommand {
     let result: VerificationResult
     do {
       defer { line.finish() }
-      result = try run.run(float, quantized: pair) { done, total in line.update(done, of: total) }
+      result = try run.run(float, quantized: pair, engine: try engine.map { try ModelFile(runnable: $0) }) {
+        done, total in line.update(done, of: total)
+      }
     }
     switch common.format {
     case .json: try JSON.print(result)
