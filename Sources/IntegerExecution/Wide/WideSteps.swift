@@ -292,6 +292,7 @@ struct WideMovementStep: WideStep {
   let kernel: LazyKernel
 
   func apply(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
+    _ = try wideInput(inputs, 0)
     var values = inputs.map { argument -> RuntimeValue? in
       switch argument {
       case .wide(let tensor): .tensor(tensor.plain(context.pool).codes)
