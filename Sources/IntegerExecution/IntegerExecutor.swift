@@ -111,6 +111,9 @@ package final class IntegerExecutor {
       case .integer(let bytes):
         guard let parameters else { continue }
         try tap(value, .tensor(Border.dequantize(bytes, parameters, context)))
+      case .wide(let codes):
+        guard let fraction = plan.fractions[slot] else { continue }
+        try tap(value, .tensor(codes.reals(fraction, context.pool)))
       }
     }
   }

@@ -7,11 +7,13 @@ import ONNXTensor
 enum PlanValue {
   case runtime(RuntimeValue)
   case integer(IntegerTensor)
+  case wide(WideTensor)
 
   var shape: [Int]? {
     switch self {
     case .runtime(let value): value.tensor?.shape
     case .integer(let tensor): tensor.shape
+    case .wide(let tensor): tensor.shape
     }
   }
 }
@@ -78,6 +80,8 @@ package final class IntegerPlan {
   var slotCount = 0
   /// Which values of the graph a slot holds, and with which parameters where it holds bytes.
   var names: [Int: [(value: Value, parameters: ActivationParameters?)]] = [:]
+  /// The fraction bits of the slots that hold fixed-point codes.
+  var fractions: [Int: Int32] = [:]
   /// Set for a model with nested graphs, which is run in float as a whole.
   var whole: FloatExecutor?
 
@@ -95,6 +99,7 @@ package final class IntegerPlan {
     try LargeStack.run(when: model.graph.nodes.count > 1000) {
       try Lowering(self).lower()
     }
+    prune()
     if options.integerOnly {
       for step in self.steps {
         if case .float(let reason) = step.kind {
@@ -128,6 +133,19 @@ package final class IntegerPlan {
 
   /// The names of the tensors that a tap can see.
   package var tappedNames: Set<String> { Set(names.values.joined().map(\.value.name)) }
+
+  /// Drops steps that nothing reads: what one form of a value had prepared before another was found.
+  private func prune() {
+    var wanted = Set(outputSlots)
+    var live: [PlanStep] = []
+    for step in steps.reversed() where step.outputs.contains(where: { $0.map(wanted.contains) ?? false }) {
+      wanted.formUnion(step.inputs.compactMap { $0 })
+      live.append(step)
+    }
+    steps = live.reversed()
+    constants = constants.filter { wanted.contains($0.key) }
+    names = names.filter { wanted.contains($0.key) }
+  }
 
   /// An empty plan for a reader to fill.
   init(reading model: Model, options: IntegerOptions) {

@@ -12,6 +12,8 @@ enum LinearFinish {
   case add(Lowering.Operand, QuantizationTarget)
   /// Reals: accumulator times scale.
   case dequantize
+  /// Fixed point, for what follows before the next quantization.
+  case wide(WideFinish)
 }
 
 /// The end of a weighted operator: accumulators [rows][channels] in the order in which they lie, to its result.
@@ -33,7 +35,7 @@ struct AccumulatorFinish {
     var residual: IntegerMultiplier?
     let target: QuantizationTarget
     switch finish {
-    case .dequantize:
+    case .dequantize, .wide:
       multipliers = []
       patterns = []
       residualMultiplier = nil
@@ -68,6 +70,17 @@ struct AccumulatorFinish {
     switch finish {
     case .dequantize:
       return .runtime(.tensor(dequantized(accumulators, channels: channels, shape: shape, isChannelsLast, context)))
+    case .wide(let finish):
+      let codes = Tensor(of: Int32.self, shape: stored, pool: context.pool) { y in
+        ck_int_requantize(
+          accumulators, Int64(rows), Int64(channels), finish.multipliers, finish.multipliers.count > 1 ? 1 : 0,
+          IntegerOutput(zero: 0, lo: .min, hi: .max), CK_INT_S32, y.baseAddress, ck_isa_current())
+        if !finish.offsets.isEmpty {
+          ck_wide_offset(
+            y.baseAddress, Int64(rows), Int64(channels), finish.offsets, finish.offsets.count > 1 ? 1 : 0)
+        }
+      }
+      return .wide(WideTensor(codes, shape: shape, isChannelsLast: isChannelsLast))
     case .requantize(let target):
       let bytes = Tensor(of: UInt8.self, shape: stored, pool: context.pool) { y in
         switch options.rounding {

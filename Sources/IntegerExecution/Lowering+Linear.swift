@@ -131,10 +131,19 @@ extension Lowering {
     else {
       return refuse(node, "a scale is not finite and positive")
     }
+    var most: Int?
+    if case .wide(let wide) = finish {
+      guard let depth = extent(left, fromLast: 0) ?? extent(right, fromLast: 1), depth <= Int(Int32.max) / (255 * 255)
+      else { return refuse(node, "the number of its products is not known before it runs") }
+      most = depth
+      let bound = Int64(depth) * 255 * 255
+      guard wide.settle(scales: end.scales, least: [-bound], greatest: [bound]) else { return nil }
+    }
     var inputs: [Int?] = [a.slot, b.slot]
     if case .add(let residual, _) = finish { inputs.append(residual.slot) }
     return emit(
-      node, .integer, inputs, ActivationProductStep(aZero: a.parameters.zero, bZero: b.parameters.zero, end))
+      node, .integer, inputs, ActivationProductStep(aZero: a.parameters.zero, bZero: b.parameters.zero, most: most, end)
+    )
   }
 
   // MARK: Packing
@@ -147,8 +156,15 @@ extension Lowering {
     var weights = weights
     var integers: [Int32]?
     if let bias {
-      guard let read = readBias(node, bias, input: x.parameters.scale, &weights) else { return nil }
-      integers = read
+      if let read = readBias(node, bias, input: x.parameters.scale, &weights) {
+        integers = read
+      } else if case .wide(let wide) = finish, let reals = constant(bias)?.floats, reals.allSatisfy(\.isFinite),
+        reals.count == 1 || reals.count == weights.outputs
+      {
+        wide.biases = reals
+      } else {
+        return nil
+      }
     }
     guard let end = AccumulatorFinish(finish, options: options, input: x.parameters.scale, weights: weights.scales)
     else {
@@ -168,6 +184,11 @@ extension Lowering {
         node,
         "the accumulator of output \(output) may reach \(bounds.least[output]) ... \(bounds.greatest[output]), beyond 32 bits"
       )
+      return nil
+    }
+    if case .wide(let wide) = finish,
+      !wide.settle(scales: end.scales, least: bounds.least, greatest: bounds.greatest)
+    {
       return nil
     }
     var inputs: [Int?] = [x.slot]
@@ -251,11 +272,15 @@ extension Lowering {
       }
       var units = (Double(real) / unit).rounded(.toNearestOrEven)
       if !(abs(units) < Double(Int32.max)) {
-        let zero = Int8(clamping: weights.zeros?[n] ?? 0)
-        guard weights.values[n * depth..<(n + 1) * depth].allSatisfy({ $0 == zero }), real.isFinite else {
+        let zero = Int(weights.zeros?[n] ?? 0)
+        let own = n * depth..<(n + 1) * depth
+        // Products that together stay under half a unit in the last place of the float32 bias are not seen in float either.
+        let reach = weights.values[own].reduce(0) { $0 + 255 * abs(Int($1) - zero) }
+        guard real.isFinite, Double(reach) * unit <= Double(Swift.abs(real)) * 0x1p-25 else {
           _ = refuse(node, "the bias of output \(n) is beyond 32 bits of its accumulator's scale")
           return nil
         }
+        for k in own { weights.values[k] = Int8(clamping: zero) }
         weights.scales[n] = Swift.abs(real) / (input * Float(1 << 23))
         unit = Double(input) * Double(weights.scales[n])
         units = (Double(real) / unit).rounded(.toNearestOrEven)

@@ -26,12 +26,16 @@ extension Lowering {
     return parameters
   }
 
+  /// True where the output's elements are elements of input 0.
+  func isMovement(_ node: Node) -> Bool {
+    Self.movements.contains(node.opType)
+      || (node.opType == "Resize" || node.opType == "Upsample") && (node.string("mode") ?? "nearest") == "nearest"
+        && node.string("coordinate_transformation_mode") != "tf_crop_and_resize"
+  }
+
   /// Moves bytes instead of reals: quantization is the same for every element, so it can be done before.
   func movement(_ node: Node, _ value: Value, _ target: QuantizationTarget) throws -> Int? {
-    let isNearest =
-      (node.opType == "Resize" || node.opType == "Upsample") && (node.string("mode") ?? "nearest") == "nearest"
-      && node.string("coordinate_transformation_mode") != "tf_crop_and_resize"
-    guard Self.movements.contains(node.opType) || isNearest, let input = node.input(0), let index = value.outputIndex
+    guard isMovement(node), let input = node.input(0), let index = value.outputIndex
     else {
       return nil
     }

@@ -53,7 +53,7 @@ extension Lowering {
       node, .integer, [operand.slot], ReductionStep(mean, axes: axes, keepsAxes: keeps, isMean: isMean))
   }
 
-  private func poolAttributes(_ node: Node) throws -> WindowFields {
+  func poolAttributes(_ node: Node) throws -> WindowFields {
     try WindowFields(OperatorNode(node, opset: context.opsets[""] ?? 1))
   }
 }

@@ -5,7 +5,7 @@ import ONNXTensor
 import OperatorLibrary
 
 extension Lowering {
-  private static let elementwise: Set<String> = [
+  static let elementwise: Set<String> = [
     "Abs", "Acos", "Acosh", "Add", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Celu", "Clip", "Cos", "Cosh", "Div",
     "Elu",
     "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Log", "Max", "Mean", "Min",

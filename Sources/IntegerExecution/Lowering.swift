@@ -23,6 +23,9 @@ final class Lowering {
   var options: IntegerOptions { plan.options }
   private var runtimeSlots: [Value: Int] = [:]
   private var byteSlots: [Value: Int] = [:]
+  var wideForms: [Value: WideForm?] = [:]
+  /// The place of each node in the order of computation.
+  var order: [Node: Int] = [:]
   private var integerSlots: [Form: Int?] = [:]
   private var constantCache: [Value: Tensor?] = [:]
   private var quantizationCache: [Node: LinearQuantization?] = [:]
@@ -40,6 +43,7 @@ final class Lowering {
     guard let order = graph.topologicalOrder() else {
       throw ExecutionError(.failed, "graph '\(graph.name ?? "")' has a cycle")
     }
+    for (index, node) in order.enumerated() { self.order[node] = index }
     for port in graph.inputs {
       let slot = newSlot()
       plan.inputSlots.append(slot)
@@ -81,7 +85,7 @@ final class Lowering {
   }
 
   /// Lets taps see `value` in `slot`; the first form that exists is the one seen.
-  private func name(_ value: Value, _ slot: Int, _ parameters: ActivationParameters?) {
+  func name(_ value: Value, _ slot: Int, _ parameters: ActivationParameters?) {
     guard named.insert(value).inserted else { return }
     plan.names[slot, default: []].append((value, parameters))
   }
@@ -252,7 +256,7 @@ final class Lowering {
   func integer(_ value: Value, _ target: QuantizationTarget) throws -> Int? {
     let form = Form(value: value, target: target)
     if let known = integerSlots[form] { return known }
-    let slot = try lowerInteger(value, target)
+    let slot = try lowerInteger(value, target) ?? quantizedWide(value, target)
     integerSlots[form] = .some(slot)
     if let slot { name(value, slot, target.parameters) }
     return slot
@@ -359,9 +363,12 @@ final class Lowering {
       return emit(node, .border, [slot], DequantizeStep(parameters))
     }
     switch node.opType {
-    case "Conv", "Gemm", "MatMul", "ConvTranspose": return try linear(node, .dequantize)
-    case "Add": return try biasedProduct(node)
-    default: return nil
+    case "Conv", "Gemm", "MatMul", "ConvTranspose":
+      // Accumulators that several readers want are computed once.
+      return try isPrivate(value) || value.uses.isEmpty || wideForms[value] == nil
+        ? linear(node, .dequantize) : dequantizedWide(value, node)
+    case "Add": return try biasedProduct(node) ?? dequantizedWide(value, node)
+    default: return try dequantizedWide(value, node)
     }
   }
 
@@ -380,7 +387,7 @@ final class Lowering {
     let opset = context.opsets[node.canonicalDomain] ?? 1
     let isBorder = node.opType == "QuantizeLinear" || node.opType == "DequantizeLinear"
     let reason = reasons[node] ?? defaultReason(node)
-    let isMovement = type?.quantization.kind == .movement
+    let isMovement = type?.quantization.kind == .movement || node.opType == "Concat"
     let kind: PlanStep.Kind =
       isBorder ? .border : isMovement || isShapeArithmetic(node) ? .shape : .float(reason: reason)
     let operation = OperatorStep(

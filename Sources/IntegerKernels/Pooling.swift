@@ -14,7 +14,7 @@ package struct PoolingWindow: Sendable {
     self.output = output
   }
 
-  fileprivate func shape(channels: Int) -> ck_int_pool_shape {
+  package func c(channels: Int) -> ck_int_pool_shape {
     func triple(_ v: [Int]) -> (Int64, Int64, Int64) { (Int64(v[0]), Int64(v[1]), Int64(v[2])) }
     return ck_int_pool_shape(
       channels: Int64(channels), kernel: triple(kernel), stride: triple(stride), dilation: triple(dilation),
@@ -27,7 +27,7 @@ package func maxPool(
   _ window: PoolingWindow, _ geometry: ConvolutionGeometry, channels: Int, _ x: UnsafePointer<UInt8>,
   into y: UnsafeMutablePointer<UInt8>
 ) {
-  var s = window.shape(channels: channels)
+  var s = window.c(channels: channels)
   var g = geometry.c
   ck_int_max_pool(&s, &g, x, 0, y, ck_isa_current())
 }
@@ -37,7 +37,7 @@ package func poolSums(
   _ window: PoolingWindow, _ geometry: ConvolutionGeometry, channels: Int, _ x: UnsafePointer<UInt8>, zero: Int32,
   sums: UnsafeMutablePointer<Int32>, counts: UnsafeMutablePointer<Int32>
 ) {
-  var s = window.shape(channels: channels)
+  var s = window.c(channels: channels)
   var g = geometry.c
   ck_int_pool_sums(&s, &g, x, zero, sums, counts, ck_isa_current())
 }

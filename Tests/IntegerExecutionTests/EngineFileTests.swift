@@ -48,11 +48,34 @@ import Testing
         ]))
     let mean = b.pair(
       b.node("ReduceMean", [attention], [Attribute("axes", ints: [2, 3]), Attribute("keepdims", int: 0)]))
-    let island = b.pair(b.node("Softmax", [mean]))
+    let island = b.pair(b.node("Hardmax", [mean]))
+    let tail = Self.fixedPoint(&b, pooled)
+    b.output(tail.head)
+    b.output(b.pair(tail.body))
     b.output(b.pair(b.node("Gemm", [island, b.weights([5, 4]), b.bias(5)], [Attribute("transB", int: 1)])))
     b.output(b.node("GlobalAveragePool", [joined]))
     b.output(b.node("Gemm", [b.pair(b.node("Flatten", [pooled])), b.weights([3, 96])], [Attribute("transB", int: 1)]))
     return (b.model(), [shape])
+  }
+
+  /// A region without Q/DQ of its own, with every kind of step on fixed-point codes.
+  private static func fixedPoint(_ b: inout QDQBuilder, _ x: Value) -> (head: Value, body: Value) {
+    let conv = b.node("Conv", [x, b.weights([6, 6, 1, 1]), b.bias(6)])
+    let silu = b.node("Mul", [conv, b.node("Sigmoid", [conv])])
+    let clipped = b.node("Relu", [b.node("Add", [silu, x])])
+    let scaled = b.node("Mul", [clipped, b.constant("scale", Tensor(scalar: Float(0.7)))])
+    let product = b.node("Mul", [scaled, conv])
+    let shifted = b.node("Sub", [product, b.constant("offsets", Tensor([0.1, 0.2, 0.3, -1], shape: [4]))])
+    let moved = b.node("Transpose", [shifted], [Attribute("perm", ints: [0, 1, 3, 2])])
+    let pooled = b.node("AveragePool", [moved], [Attribute("kernel_shape", ints: [2, 2])])
+    let shape = b.constant("shape", Tensor([Int64](arrayLiteral: 1, 6, 4, 4), shape: [4]))
+    let keys = b.pair(b.node("Reshape", [x, shape]))
+    let scores = b.node("MatMul", [x, keys])
+    let mask = b.node("Hardmax", [x])
+    let weights = b.node("Softmax", [b.node("Add", [scores, mask])])
+    let gamma = b.constant("gamma", Tensor([1, 1.5, 0.5], shape: [3]))
+    let normalized = b.node("LayerNormalization", [pooled, gamma], [Attribute("epsilon", float: 1e-12)])
+    return (b.node("ReduceMean", [normalized], [Attribute("axes", ints: [1])]), weights)
   }
 
   static func engine(_ model: Model, _ options: IntegerOptions = IntegerOptions()) throws -> [UInt8] {
@@ -107,6 +130,9 @@ import Testing
       for kind in [
         "quantize", "dequantize", "table", "add", "multiply", "concat", "convolution", "matrix-product",
         "activation-product", "max-pool", "average-pool", "reduce", "move", "operator",
+        "codes-constant", "codes-table", "codes-quantize", "codes-dequantize", "codes-mask", "codes-scale",
+        "codes-clamp", "codes-function", "codes-binary", "codes-softmax", "codes-normalize", "codes-mean",
+        "codes-average-pool", "codes-move",
       ] { #expect(kinds.contains(kind), "no step of kind \(kind): the other tests are blind to it") }
     }
   }

@@ -12,6 +12,7 @@ import Testing
     #expect(files.count >= 4)
     files.append(TestFiles.root + "/Sources/CKernels/integer/ck_int_reference.c")
     files.append(TestFiles.root + "/Sources/CKernels/integer/ck_int_pool.c")
+    files.append(TestFiles.root + "/Sources/CKernels/integer/ck_int_wide.c")
     for file in files { #expect(try floatingPointWords(in: file).isEmpty, "\(file)") }
     // The control: the declared float kernels are found.
     let control = try floatingPointWords(in: TestFiles.root + "/Sources/CKernels/integer/ck_int_float32.c")

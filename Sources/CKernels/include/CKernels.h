@@ -5,3 +5,4 @@
 #include "ck_float.h"
 #include "ck_statistics.h"
 #include "ck_integer.h"
+#include "ck_integer_wide.h"

@@ -1,3 +1,4 @@
+#include "../include/ck_integer_wide.h"
 #include "ck_int_internal.h"
 
 #include <math.h>
@@ -71,4 +72,19 @@ CK_AVX512 static void quantize_avx512(const float *x, int64_t count, float scale
 void ck_int_quantize(const float *x, int64_t count, float scale, ck_int_output out, uint8_t *y) {
   CK_INT_DISPATCH(ck_isa_current(), quantize_portable(x, count, scale, out, y), quantize_avx2(x, count, scale, out, y),
                   quantize_avx512(x, count, scale, out, y));
+}
+
+// --- Borders of fixed-point regions -----------------------------------------------------------------------------------
+
+void ck_wide_quantize(const float *x, int64_t count, int32_t f, int32_t limit, int32_t *y) {
+  double unit = (double)((int64_t)1 << f);
+  for (int64_t i = 0; i < count; i++) {
+    double v = rint((double)x[i] * unit);
+    y[i] = v != v ? 0 : v >= limit ? limit : v <= -(double)limit ? -limit : (int32_t)v;
+  }
+}
+
+void ck_wide_dequantize(const int32_t *x, int64_t count, int32_t f, float *y) {
+  float unit = 1.0f / (float)((int64_t)1 << f);
+  for (int64_t i = 0; i < count; i++) y[i] = (float)x[i] * unit;
 }

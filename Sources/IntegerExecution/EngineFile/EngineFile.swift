@@ -45,6 +45,8 @@ package final class EngineFile {
   /// The whole model is run in float, as embedded.
   package let isWhole: Bool
   private(set) var constants: [(slot: Int, isInteger: Bool, tensor: Tensor)] = []
+  /// The fraction bits of the slots with names that hold fixed-point codes.
+  private(set) var fractions: [Int: Int32] = [:]
   private(set) var names: [(slot: Int, name: String, parameters: ActivationParameters?)] = []
   private let entries: [EngineContainer.Entry]
 
@@ -99,12 +101,18 @@ package final class EngineFile {
     for _ in 0..<(try interface.count(ofAtLeast: 24)) {
       let slot = try scope.slot(&interface, slotCount)
       let name = try scope.string(&interface)
-      let hasParameters = try interface.flag()
+      let form = try interface.word()
+      guard form <= 2 else { throw interface.damaged("'\(name)' has form \(form)") }
+      let hasParameters = form == 1
       let scale = try interface.float()
       let zero = try interface.int32()
       let isSigned = try interface.flag()
       guard !hasParameters || (scale.isFinite && scale > 0 && (0...255).contains(zero)) else {
         throw interface.damaged("'\(name)' has scale \(scale) and zero point \(zero)")
+      }
+      if form == 2 {
+        guard (0...30).contains(zero) else { throw interface.damaged("'\(name)' has \(zero) fraction bits") }
+        fractions[slot] = zero
       }
       names.append(
         (

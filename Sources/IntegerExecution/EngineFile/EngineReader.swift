@@ -59,6 +59,7 @@ extension EngineFile {
       throw EngineFileError(.damaged, "output '\(output.name)' is never written", at: "interface")
     }
     for (slot, name, parameters) in names { plan.names[slot, default: []].append((Value(name), parameters)) }
+    plan.fractions = fractions
     plan.schedule()
     return plan
   }

@@ -117,6 +117,7 @@ package struct EngineWriter {
           let reader = plan.steps.first { $0.inputs.contains(slot) }
           throw EngineFileError(error.code, error.message, at: reader.map { "node \($0.node.label)" })
         }
+      case .wide: throw EngineFileError(.unwritable, "a constant in fixed point cannot be stored in an engine")
       case .runtime: throw EngineFileError(.unwritable, "a constant that is no tensor cannot be stored in an engine")
       }
     }
@@ -125,9 +126,10 @@ package struct EngineWriter {
     for (slot, name) in names {
       bytes.put(word: slot)
       bytes.put(tables.index(name.value.name))
-      bytes.put(UInt32(name.parameters == nil ? 0 : 1))
+      let fraction = plan.fractions[slot]
+      bytes.put(UInt32(name.parameters == nil ? (fraction == nil ? 0 : 2) : 1))
       bytes.put(name.parameters?.scale ?? 0)
-      bytes.put(name.parameters?.zero ?? 0)
+      bytes.put(name.parameters?.zero ?? fraction ?? 0)
       bytes.put(UInt32(name.parameters?.isSigned ?? false ? 1 : 0))
     }
     return bytes

@@ -152,25 +152,31 @@ struct ActivationProductStep: StoredOperation {
   static let kind = "activation-product"
   static let layout = StepLayout.plain
   static let inputCounts = 2...3
+  private static let limit = Int(Int32.max) / (255 * 255)
   let aZero: Int32
   let bZero: Int32
+  /// More products than the plan has reckoned with are refused.
+  let most: Int
   let end: AccumulatorFinish
 
-  init(aZero: Int32, bZero: Int32, _ end: AccumulatorFinish) {
+  init(aZero: Int32, bZero: Int32, most: Int?, _ end: AccumulatorFinish) {
     self.aZero = aZero
     self.bZero = bZero
+    self.most = most ?? Self.limit
     self.end = end
   }
 
   func store(_ fields: inout FieldWriter) throws {
     fields.put("a_zero", int: Int(aZero))
     fields.put("b_zero", int: Int(bZero))
+    fields.put("depth_limit", int: most)
     try fields.put(end)
   }
 
   init(_ fields: inout FieldReader) throws {
     aZero = Int32(try fields.int("a_zero", in: 0...255))
     bZero = Int32(try fields.int("b_zero", in: 0...255))
+    most = try fields.int("depth_limit", in: 0...Self.limit)
     end = try StoredFinish(&fields, outputs: 1).end()
   }
 
@@ -178,7 +184,7 @@ struct ActivationProductStep: StoredOperation {
     let x = try integerInput(arguments, 0).plain(context.pool)
     let y = try integerInput(arguments, 1).plain(context.pool)
     let product = try BatchedProduct(x.shape, y.shape)
-    guard product.depth <= Int(Int32.max) / (255 * 255) else {
+    guard product.depth <= most else {
       throw ExecutionError(.failed, "a sum of \(product.depth) products may exceed 32 bits")
     }
     let count = try context.elementCount(product.rows, product.columns)

@@ -42,6 +42,9 @@ enum StoredOperationCatalog {
     ImportBytesStep.self, ExportBytesStep.self, QuantizeStep.self, DequantizeStep.self, TableStep.self, AddStep.self,
     MultiplyStep.self, ConcatStep.self, ConvolutionStep.self, MatrixProductStep.self, ActivationProductStep.self,
     MaxPoolStep.self, AveragePoolStep.self, ReductionStep.self, MovementStep.self, OperatorStep.self,
+    WideImportStep.self, WideLookupStep.self, WideQuantizeStep.self, WideDequantizeStep.self, WideBorderStep.self,
+    WideScaleStep.self, WideClampStep.self, WideFunctionStep.self, WideBinaryStep.self, WideSoftmaxStep.self,
+    WideNormalizationStep.self, WideMeanStep.self, WideAveragePoolStep.self, WideMovementStep.self,
   ]
 
   static let byKind = Dictionary(uniqueKeysWithValues: types.map { ($0.kind, $0) })

@@ -59,6 +59,9 @@ extension FieldWriter {
     put("rounding", string: end.options.rounding.rawValue)
     switch end.finish {
     case .dequantize: put("finish", string: "dequantize")
+    case .wide(let wide):
+      put("finish", string: "fixed-point")
+      try wide.store(&self)
     case .requantize(let target):
       put("finish", string: "requantize")
       put("output", target)
@@ -120,6 +123,7 @@ struct StoredFinish {
     var residual: IntegerMultiplier?
     switch name {
     case "dequantize": finish = .dequantize
+    case "fixed-point": finish = .wide(try WideFinish(&fields, outputs: outputs))
     case "requantize": finish = .requantize(try fields.target("output"))
     case "add":
       let target = try fields.target("output")
@@ -129,9 +133,9 @@ struct StoredFinish {
     }
     self.residual = residual
     scales = try fields.tensor("scales", .float32, shape: [outputs])
-    if case .dequantize = finish {
-      multipliers = nil
-    } else {
+    switch finish {
+    case .dequantize, .wide: multipliers = nil
+    case .requantize, .add:
       multipliers = (
         try fields.tensor("multipliers", .int32, shape: [outputs]),
         try fields.tensor("shifts", .int32, shape: [outputs]),
