@@ -3,7 +3,7 @@
 # make demo      calibrate, insert-qdq, verify on the digits network of Fixtures/digits
 # make test      everything that CI runs
 # make test-full make test, then the sanitizer checks and the long campaigns
-# make conformance | interop | end-to-end | bench | format | lint | proto | libonnx | install PREFIX=... | clean
+# make conformance | interop | end-to-end | bench | bench-float | format | lint | proto | libonnx | install PREFIX=... | clean
 
 PYTHON3 ?= python3
 PREFIX ?= /usr/local
@@ -23,7 +23,7 @@ export ONNXQ := $(CURDIR)/$(BUILD)/onnxq
 SWIFT_BUILD := swift build -c $(CONFIGURATION)
 SWIFT_TEST := swift test -c $(CONFIGURATION) --disable-testable-imports --disable-xctest
 
-.PHONY: all build setup machine venv demo test test-full unit conformance interop end-to-end accuracy bench format lint \
+.PHONY: all build setup machine venv demo test test-full unit conformance interop end-to-end accuracy bench bench-float format lint \
   cli-reference clean install
 
 all: build
@@ -98,6 +98,10 @@ cli-reference: build
 
 bench: build venv
 	$(PYTHON) Tests/python/bench.py
+
+# The float executor beside onnxruntime, in CPU time.
+bench-float: build venv
+	$(PYTHON) Tests/python/bench_float.py
 
 format:
 	swift format --in-place --parallel --recursive $(SWIFT_SOURCES)
