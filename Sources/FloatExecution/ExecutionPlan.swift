@@ -94,7 +94,7 @@ final class ExecutionPlan {
       return slot
     }
     let kept = Set(outputSlots.compactMap { $0 })
-    let fusions = FusionPlanner(prepared, kept: kept, constants: constants, opsets: context.opsets)
+    let fusions = FusionPlanner(prepared, kept: kept, constants: constants, context: context)
     steps = schedule(prepared, kept: kept)
     fusedSteps = schedule(fusions.joined(), kept: kept)
   }

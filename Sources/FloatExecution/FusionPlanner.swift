@@ -10,7 +10,7 @@ import OperatorLibrary
 struct FusionPlanner {
   private let prepared: [ExecutionPlan.Prepared]
   private let constants: [Int: Tensor]
-  private let opsets: [String: Int]
+  private let context: PlanContext
   /// Indices of the nodes that read a slot, once for each; slots that are read elsewhere are in `kept`.
   private var readers: [Int: [Int]] = [:]
   private var kept: Set<Int>
@@ -22,11 +22,11 @@ struct FusionPlanner {
     var output: Int
   }
 
-  init(_ prepared: [ExecutionPlan.Prepared], kept: Set<Int>, constants: [Int: Tensor], opsets: [String: Int]) {
+  init(_ prepared: [ExecutionPlan.Prepared], kept: Set<Int>, constants: [Int: Tensor], context: PlanContext) {
     self.prepared = prepared
     self.kept = kept
     self.constants = constants
-    self.opsets = opsets
+    self.context = context
     for (index, item) in prepared.enumerated() {
       for slot in item.reads where readers[slot]?.last != index { readers[slot, default: []].append(index) }
       self.kept.formUnion(item.reads.dropFirst(item.step.inputs.count { $0 != nil }))
@@ -35,6 +35,10 @@ struct FusionPlanner {
 
   /// The steps with every group in the place of its last node.
   func joined() -> [ExecutionPlan.Prepared] {
+    // Without an opset for ai.onnx its nodes fail, and a model's own function of such a name goes before ours.
+    if context.opsets[""] == nil || context.model.functions.contains(where: { ($0.domain ?? "").isEmpty }) {
+      return prepared
+    }
     var taken = Set<Int>()
     var groups: [Int: ExecutionPlan.Prepared] = [:]
     // From the end, so that of two products that are added the later one takes the addition.
@@ -99,13 +103,13 @@ struct FusionPlanner {
   private func operatorNode(_ index: Int) -> OperatorNode {
     let step = prepared[index].step
     return OperatorNode(
-      step.node, opset: opsets[step.node.canonicalDomain] ?? 1,
+      step.node, opset: context.opsets[step.node.canonicalDomain] ?? 1,
       constants: step.inputs.map { $0.flatMap { constants[$0] } })
   }
 
   /// Opset 7 on: operands broadcast without attributes.
   private func isPlain(_ step: ExecutionPlan.Step, _ opType: String) -> Bool {
-    step.node.canonicalDomain.isEmpty && step.node.opType == opType && opsets["", default: 1] >= 7
+    step.node.canonicalDomain.isEmpty && step.node.opType == opType && context.opsets["", default: 1] >= 7
   }
 
   private func onlyOutput(_ index: Int) -> Int? {

@@ -130,7 +130,7 @@ enum ArrayForm {
     let hasBatch = wanted.count >= 2 && (wanted[0] == nil || wanted[0] == 1)
     if shape.count == wanted.count {
       let fits = zip(wanted, shape).dropFirst().allSatisfy { $0 == nil || $0 == $1 }
-      let batch = hasBatch ? 1 : wanted[0] ?? shape.first ?? 1
+      let batch = hasBatch ? 1 : (wanted.first ?? nil) ?? shape.first ?? 1
       guard fits else { throw misfit }
       if shape.isEmpty || (!hasBatch && input.accepts(shape)) {
         self = .single(shape: shape)
