@@ -12,7 +12,22 @@ final class ExecutionPlan {
     let inputs: [Int?]
     let outputs: [Int?]
     /// Slots that nobody reads after this step.
-    let released: [Int]
+    var released: [Int] = []
+    /// Set where the step stands for several nodes.
+    var fusion: Fusion?
+  }
+
+  /// A product and the nodes after it as one kernel, and one by one for shapes that it does not take.
+  struct Fusion {
+    let kernel: FusedKernel
+    let addends: [Int]
+    let parts: [Step]
+  }
+
+  /// A step with the slots that it reads, captured values among them.
+  struct Prepared {
+    var step: Step
+    var reads: [Int]
   }
 
   /// Values that surround the graph, read by it or by graphs nested in it.
@@ -22,7 +37,10 @@ final class ExecutionPlan {
   }
 
   let graph: Graph
+  /// Every node: what a run with a tap takes.
   private(set) var steps: [Step] = []
+  /// The same with products and what follows them joined; the results have the same bits.
+  private(set) var fusedSteps: [Step] = []
   private(set) var inputSlots: [Int] = []
   private(set) var outputSlots: [Int?] = []
   private(set) var captures: [Capture] = []
@@ -49,7 +67,7 @@ final class ExecutionPlan {
       constants[slot(value)] = try sparse.dense()
     }
     var defined = Set(inputSlots).union(constants.keys)
-    var prepared: [(node: Node, kernel: Result<Kernel, any Error>, inputs: [Int?], outputs: [Int?], reads: [Int])] = []
+    var prepared: [Prepared] = []
     for node in order {
       let inputs = node.inputs.map { $0.map { slot($0) } }
       let captured = node.capturedValues
@@ -67,14 +85,18 @@ final class ExecutionPlan {
         for (slot, tensor) in zip(outputs, results) { if let slot { constants[slot] = tensor } }
         continue
       }
-      prepared.append((node, kernel, inputs, outputs, reads))
+      prepared.append(
+        Prepared(step: Step(node: node, kernel: kernel, inputs: inputs, outputs: outputs), reads: reads))
     }
     outputSlots = graph.outputs.map { port in
       let slot = slot(port.value)
       if defined.insert(slot).inserted { captures.append(Capture(value: port.value, slot: slot)) }
       return slot
     }
-    schedule(prepared)
+    let kept = Set(outputSlots.compactMap { $0 })
+    let fusions = FusionPlanner(prepared, kept: kept, constants: constants, context: context)
+    steps = schedule(prepared, kept: kept)
+    fusedSteps = schedule(fusions.joined(), kept: kept)
   }
 
   private func slot(_ value: Value) -> Int {
@@ -87,20 +109,18 @@ final class ExecutionPlan {
 
   func existingSlot(of value: Value) -> Int? { slots[ObjectIdentifier(value)] }
 
-  private func schedule(
-    _ prepared: [(node: Node, kernel: Result<Kernel, any Error>, inputs: [Int?], outputs: [Int?], reads: [Int])]
-  ) {
-    var lastRead = [Int: Int]()
+  private func schedule(_ prepared: [Prepared], kept: Set<Int>) -> [Step] {
+    var lastUse = [Int: Int]()
     for (index, item) in prepared.enumerated() {
-      for slot in item.reads { lastRead[slot] = index }
-      for slot in item.outputs.compactMap({ $0 }) where lastRead[slot] == nil { lastRead[slot] = index }
+      for slot in item.reads { lastUse[slot] = index }
+      let inner = item.step.fusion?.parts.flatMap(\.outputs) ?? []
+      for slot in (item.step.outputs + inner).compactMap({ $0 }) where lastUse[slot] == nil { lastUse[slot] = index }
     }
-    let kept = Set(outputSlots.compactMap { $0 })
-    var released = [[Int]](repeating: [], count: prepared.count)
-    for (slot, index) in lastRead where !kept.contains(slot) && constants[slot] == nil { released[index].append(slot) }
-    steps = zip(prepared, released).map { item, released in
-      Step(node: item.node, kernel: item.kernel, inputs: item.inputs, outputs: item.outputs, released: released)
+    var steps = prepared.map(\.step)
+    for (slot, index) in lastUse where !kept.contains(slot) && constants[slot] == nil {
+      steps[index].released.append(slot)
     }
+    return steps
   }
 
   /// The outputs of a node whose inputs are all known; nil when it must be run each time.

@@ -34,7 +34,7 @@ final class PlanRun {
         if let value = values[slot], plan.constants[slot] == nil { try tap(port.value, value) }
       }
     }
-    for step in plan.steps { try execute(step) }
+    for step in tap == nil ? plan.fusedSteps : plan.steps { try execute(step) }
     return try zip(plan.outputSlots, plan.graph.outputs).map { slot, port in
       guard let slot, let value = values[slot] else {
         throw ExecutionError(.failed, "output '\(port.value.name)' of graph '\(plan.graph.name ?? "")' has no value")
@@ -44,6 +44,28 @@ final class PlanRun {
   }
 
   private func execute(_ step: ExecutionPlan.Step) throws {
+    if let fusion = step.fusion {
+      try execute(fusion, step)
+    } else {
+      try executeNode(step)
+    }
+    for slot in step.released { values[slot] = nil }
+  }
+
+  private func execute(_ fusion: ExecutionPlan.Fusion, _ step: ExecutionPlan.Step) throws {
+    let inputs = step.inputs.map { $0.flatMap { values[$0] } }
+    let addends = fusion.addends.compactMap { values[$0] }
+    if addends.count == fusion.addends.count,
+      let result = fusion.kernel.run(inputs, addends: addends, EvaluationContext(threads: threads, pool: pool)),
+      let output = step.outputs[0]
+    {
+      values[output] = .tensor(result)
+    } else {
+      for part in fusion.parts { try executeNode(part) }
+    }
+  }
+
+  private func executeNode(_ step: ExecutionPlan.Step) throws {
     let node = step.node
     do {
       let kernel = try step.kernel.get()
@@ -71,7 +93,6 @@ final class PlanRun {
     } catch {
       throw ExecutionError(.failed, "\(error)", node: node)
     }
-    for slot in step.released { values[slot] = nil }
   }
 
   private func run(_ graph: Graph, inputs: [RuntimeValue?]) throws -> [RuntimeValue] {

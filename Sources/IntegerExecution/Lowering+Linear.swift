@@ -326,20 +326,6 @@ struct BatchedProduct {
   }
 }
 
-/// The product of extents that come from files and inputs; an error where it, in elements of 4 bytes, makes no sense.
-func elementCount(_ extents: Int...) throws -> Int {
-  var count = 1
-  for extent in extents {
-    let (product, overflow) = count.multipliedReportingOverflow(by: extent)
-    guard !overflow, extent >= 0, product <= 1 << 40 else {
-      throw ExecutionError(
-        .failed, "a result of \(extents.map(String.init).joined(separator: " x ")) elements is too large")
-    }
-    count = product
-  }
-  return count
-}
-
 extension StepContext {
   static let physicalMemory: Int = {
     let (bytes, overflow) = sysconf(Int32(_SC_PHYS_PAGES)).multipliedReportingOverflow(

@@ -28,7 +28,8 @@ package protocol Operator: SendableMetatype {
 
 extension Operator {
   package static var domain: String { "" }
-  package static var opType: String { String(describing: Self.self) }
+  // Not `String(describing:)`, which looks through all conformances of the program for each type.
+  package static var opType: String { _typeName(Self.self, qualified: false) }
   package static func infer(_ node: OperatorNode, _ inputs: [InferredValue?]) throws -> [InferredValue?] { [] }
   package static var quantization: QuantizationTraits { .none }
   package static func macs(_ node: OperatorNode, inputs: [[Int]?], outputs: [[Int]?]) -> Int { 0 }

@@ -180,10 +180,25 @@ static void conv_strips_direct(conv_strips *s) {
   s->end = s->x + p->channels * p->in_pixels;
 }
 
-// A run of pixels of one row of output: from where in the strip to which lane.
+// One vector of a panel: from where in the strip to which lane.
 typedef struct {
-  ptrdiff_t from, lane, count;
-} run;
+  ptrdiff_t from, lane;
+} piece;
+
+// Rows k of a panel as `count` pieces each; what a piece writes too much, the next one or the next k overwrites.
+INLINE void conv_copy(const conv_strips *s, const piece *pieces, int count, ptrdiff_t channel, ptrdiff_t tap,
+                      ptrdiff_t k, float *to) {
+  const ptrdiff_t taps = s->plan->taps;
+  const float *base = s->base + channel * s->channel_step;
+  for (ptrdiff_t q = 0; q < k; q++, to += PANEL) {
+    const float *from = base + s->taps[tap];
+    if (++tap == taps) {
+      tap = 0;
+      base += s->channel_step;
+    }
+    for (int i = 0; i < count; i++) store(to + pieces[i].lane, load(from + pieces[i].from));
+  }
+}
 
 static void conv_fill(const void *source, ptrdiff_t panel, ptrdiff_t k0, ptrdiff_t k, float *to) {
   const conv_strips *s = source;
@@ -191,42 +206,62 @@ static void conv_fill(const void *source, ptrdiff_t panel, ptrdiff_t k0, ptrdiff
   if (!k) return;
   const ptrdiff_t height = p->axis[1].out, width = p->axis[2].out;
   ptrdiff_t first = panel * PANEL, count = smaller(PANEL, p->pixels - first);
-  run runs[PANEL];
+  piece pieces[2 * PANEL];
+  ptrdiff_t lengths[2 * PANEL], expected = 0;
   int n = 0;
   for (ptrdiff_t lane = 0; lane < count;) {
     ptrdiff_t pixel = first + lane, x = pixel % width, y = pixel / width % height, z = pixel / width / height;
     ptrdiff_t length = smaller(count - lane, width - x);
     ptrdiff_t from = ((z - s->z0) * s->rows + y - s->y0) * s->columns + x;
-    if (n && runs[n - 1].from + runs[n - 1].count == from)
-      runs[n - 1].count += length;
-    else
-      runs[n++] = (run){from, lane, length};
-    lane += length;
+    // A row that goes on from the one before fills the vector that was begun.
+    if (n && from == expected) {
+      ptrdiff_t more = smaller(length, LANES - lengths[n - 1]);
+      lengths[n - 1] += more;
+      length -= more;
+      lane += more;
+      from += more;
+      expected = from;
+    }
+    for (; length > 0; n++) {
+      ptrdiff_t part = smaller(length, LANES);
+      pieces[n] = (piece){from, lane};
+      lengths[n] = part;
+      from += part;
+      lane += part;
+      length -= part;
+      expected = from;
+    }
   }
-  ptrdiff_t channel = k0 / p->taps, tap = k0 % p->taps;
-  for (ptrdiff_t q = 0; q < k; q++, to += PANEL) {
-    const float *from = s->base + channel * s->channel_step + s->taps[tap];
-    if (++tap == p->taps) {
-      tap = 0;
-      channel++;
-    }
-    if (n == 1 && count == PANEL) {
-      UNROLL for (int v = 0; v < TILE_VECTORS; v++) store(to + v * LANES, load(from + runs[0].from + v * LANES));
-      continue;
-    }
-    if (from + runs[n - 1].from + runs[n - 1].count + LANES > s->end) {
-      for (int i = 0; i < n; i++)
-        memcpy(to + runs[i].lane, from + runs[i].from, (size_t)runs[i].count * sizeof(float));
-    } else {
-      // Whole vectors; what a run writes too much, the next one or the next k overwrites.
-      for (int i = 0; i < n; i++) {
-        const float *f = from + runs[i].from;
-        float *t = to + runs[i].lane;
-        for (ptrdiff_t j = 0; j < runs[i].count; j += LANES) store(t + j, load(f + j));
-      }
-    }
-    for (ptrdiff_t j = count; j < PANEL; j++) to[j] = 0;
+  ptrdiff_t channel = k0 / p->taps, tap = k0 % p->taps, whole = k;
+  // The input itself may not be read beyond its end, which the last channels come near to.
+  if (p->direct) {
+    const ptrdiff_t farthest = (p->axis[0].reach * s->rows + p->axis[1].reach) * s->columns + p->axis[2].reach;
+    ptrdiff_t reach = pieces[n - 1].from + LANES + farthest;
+    ptrdiff_t safe = (s->end - s->base - reach) / larger(s->channel_step, 1);
+    safe = s->end - s->base < reach ? 0 : safe + 1;
+    whole = larger(0, smaller(k, safe * p->taps - k0));
   }
+  switch (n) {
+  case 2:
+    conv_copy(s, pieces, 2, channel, tap, whole, to);
+    break;
+  case 3:
+    conv_copy(s, pieces, 3, channel, tap, whole, to);
+    break;
+  case 4:
+    conv_copy(s, pieces, 4, channel, tap, whole, to);
+    break;
+  default:
+    conv_copy(s, pieces, n, channel, tap, whole, to);
+  }
+  for (ptrdiff_t q = whole; q < k; q++) {
+    const float *from = s->base + (k0 + q) / p->taps * s->channel_step + s->taps[(k0 + q) % p->taps];
+    for (int i = 0; i < n; i++)
+      memcpy(to + q * PANEL + pieces[i].lane, from + pieces[i].from, (size_t)lengths[i] * sizeof(float));
+  }
+  if (count < PANEL)
+    for (ptrdiff_t q = 0; q < k; q++)
+      for (ptrdiff_t j = count; j < PANEL; j++) to[q * PANEL + j] = 0;
 }
 
 // The same without strips.

@@ -76,7 +76,9 @@ static void product_block(const product *p, ptrdiff_t t0, ptrdiff_t t1, ptrdiff_
         b = p->packed_b + (panel * p->k + k0) * PANEL;
       else
         p->fill(p->source, panel, k0, k, memory);
-      int whole = columns == PANEL || columns == LANES, all = columns > LANES || TILE_VECTORS == 1;
+      int all = columns > LANES || TILE_VECTORS == 1, width = all ? PANEL : LANES, pass = last && needs_pass(e);
+      // A tile that a function is applied to is finished apart from C: its vectors are then one run.
+      int whole = columns == width && !pass;
       for (ptrdiff_t t = t0; t < t1; t++) {
         ptrdiff_t row = tile_start(p->m, t), rows = tile_start(p->m, t + 1) - row;
         tile_end end, *ending = NULL;
@@ -92,10 +94,10 @@ static void product_block(const product *p, ptrdiff_t t0, ptrdiff_t t1, ptrdiff_
         ptrdiff_t to_row = p->c_row;
         if (!whole) {
           to = part;
-          to_row = PANEL;
+          to_row = width;
           if (k0)
             for (ptrdiff_t i = 0; i < rows; i++)
-              memcpy(part + i * PANEL, c + i * p->c_row, (size_t)columns * sizeof(float));
+              memcpy(part + i * width, c + i * p->c_row, (size_t)columns * sizeof(float));
           if (last && end.column_bias) {
             memcpy(part_bias, end.column_bias, (size_t)columns * sizeof(float));
             end.column_bias = part_bias;
@@ -112,12 +114,10 @@ static void product_block(const product *p, ptrdiff_t t0, ptrdiff_t t1, ptrdiff_
                          : transposed ? a_memory + (row - first) * k
                                       : p->a + row * p->a_row + k0;
         tiles[a_packed][all][rows](k, a, p->a_row, b, to, to_row, k0 != 0, ending);
+        if (pass) unary_range(e->op, e->a, e->b, rows * width, part, part);
         if (!whole)
           for (ptrdiff_t i = 0; i < rows; i++)
-            memcpy(c + i * p->c_row, part + i * PANEL, (size_t)columns * sizeof(float));
-        if (last && needs_pass(e))
-          for (ptrdiff_t i = 0; i < rows; i++)
-            unary_range(e->op, e->a, e->b, columns, c + i * p->c_row, c + i * p->c_row);
+            memcpy(c + i * p->c_row, part + i * width, (size_t)columns * sizeof(float));
       }
     }
     k0 += k;

@@ -1,6 +1,8 @@
 // Register tiles of a matrix product: up to TILE_ROWS rows by TILE_VECTORS vectors, sums in sequence over k.
 
 #define PANEL (TILE_VECTORS * LANES)
+// How many floats before their use packed weights are fetched: 8 KiB.
+enum { AHEAD = 2048 };
 
 // What follows the last k: v = alpha v + row + column + residual, clipped. A bias that is not there is -0, which
 // changes no bit of a sum; limits that are not there are infinite.
@@ -75,6 +77,8 @@ INLINE void tile_strided(int rows, int vectors, ptrdiff_t k, const float *a, ptr
   UNROLL for (int i = 0; i < rows; i++) at[i] = a + i * a_row + k;
   for (ptrdiff_t p = -k; p; p++) {
     vf bv[TILE_VECTORS];
+    __builtin_prefetch(b + AHEAD);
+    if (vectors * LANES > 16) __builtin_prefetch(b + AHEAD + 16);
     UNROLL for (int v = 0; v < vectors; v++) bv[v] = load(b + v * LANES);
     UNROLL for (int i = 0; i < rows; i++) {
       const vf av = splat(at[i][p]);

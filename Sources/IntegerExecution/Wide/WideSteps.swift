@@ -137,7 +137,7 @@ struct WideBinaryStep: WideStep {
     guard let shape = BroadcastLoop.shape(a.shape, b.shape) else {
       throw ExecutionError(.failed, "shapes \(a.shape) and \(b.shape) do not broadcast")
     }
-    _ = try shape.reduce(1) { try elementCount($0, $1) }
+    _ = try context.elementCount(shape)
     let channelsLast = shape.count > 2 && (a.isChannelsLast || b.isChannelsLast)
     if channelsLast {
       a = a.padded(toRank: shape.count, context.pool).channelsLast(context.pool)
@@ -269,7 +269,7 @@ struct WideAveragePoolStep: WideStep {
   func apply(_ inputs: [PlanValue?], _ context: StepContext) throws -> PlanValue {
     let x = try wideInput(inputs, 0).channelsLast(context.pool)
     let pool = try PoolRun(x.shape, window.attributes)
-    _ = try elementCount(pool.shape[0], pool.shape[1], pool.window.output.reduce(1, *))
+    _ = try context.elementCount(pool.shape[0], pool.shape[1], pool.window.output.reduce(1, *))
     let divisors = includesPadding ? pool.paddedCounts() : nil
     let codes = Tensor(of: Int32.self, shape: pool.storedShape, pool: context.pool) { out in
       x.codes.withElements(Int32.self) {

@@ -18,6 +18,18 @@ package enum Clip: Operator {
     }
   }
 
+  /// The float32 kernel where the limits are known when the plan is made.
+  static func function(_ node: OperatorNode) throws -> UnaryFunction? {
+    func limit(_ name: String, _ index: Int) throws -> Float?? {
+      if node.opset < 11 { return .some(try node.float(name)) }
+      guard node.hasInput(index) else { return .some(nil) }
+      guard let limit = node.constant(index), limit.elementType == .float32, limit.count == 1 else { return nil }
+      return limit.floats?.first
+    }
+    guard let low = try limit("min", 1), let high = try limit("max", 2) else { return nil }
+    return .clip(low ?? -.infinity, high ?? .infinity)
+  }
+
   private static func limit(_ inputs: TensorInputs, _ index: Int, _ x: Tensor) throws -> Tensor? {
     guard let limit = try inputs.optional(index) else { return nil }
     guard limit.count == 1 else { throw OperatorError("limit \(index) has shape \(limit.shape), it must be a scalar") }

@@ -31,6 +31,27 @@ enum Conv: Operator {
     }
   }
 
+  static func fuse(_ node: OperatorNode, activation: UnaryFunction) throws -> FusedKernel.Body {
+    let attributes = try ConvolutionGeometry.Attributes(node)
+    let cache = node.constant(1) == nil ? nil : PackedWeightCache()
+    return { inputs, addends, context in
+      let x = try inputs[0]
+      let w = try inputs[1]
+      let own = try inputs.optional(2)
+      guard x.elementType == .float32, w.elementType == .float32, own?.elementType ?? .float32 == .float32 else {
+        return nil
+      }
+      let shape = try ConvolutionGeometry(attributes, x: x.shape, w: w.shape)
+      try own?.require(shape: [shape.outChannels], "the bias")
+      let channels = [shape.outChannels] + shape.output.dropFirst(2).map { _ in 1 }
+      guard shape.geometry.rank <= 3,
+        let tail = FusedTail(bias: own, addends, output: shape.output, biasShape: channels)
+      else { return nil }
+      try CheckedSize.check(shape.output, of: .float32)
+      return try convolve(shape, x, w, tail.bias, tail.residual, activation, cache, context)
+    }
+  }
+
   private static func convolve(
     _ shape: ConvolutionGeometry, _ x: Tensor, _ w: Tensor, _ bias: Tensor?, _ residual: Tensor?,
     _ activation: UnaryFunction, _ cache: PackedWeightCache?, _ context: EvaluationContext

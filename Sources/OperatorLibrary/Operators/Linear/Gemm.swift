@@ -49,9 +49,26 @@ enum Gemm: Operator {
     }
   }
 
+  static func fuse(_ node: OperatorNode, activation: UnaryFunction) throws -> FusedKernel.Body {
+    let attributes = try Attributes(node)
+    let cache = node.constant(1) == nil ? nil : PackedWeightCache()
+    return { inputs, addends, context in
+      let a = try inputs[0]
+      let b = try inputs[1]
+      let c = try inputs.optional(2)
+      guard addends.isEmpty, a.elementType == .float32, b.elementType == .float32,
+        c?.elementType ?? .float32 == .float32
+      else { return nil }
+      let sizes = try attributes.sizes(a.shape, b.shape)
+      if let c, try broadcastShape(c.shape, [sizes.m, sizes.n]) != [sizes.m, sizes.n] { return nil }
+      try CheckedSize.check([sizes.m, sizes.n], of: .float32)
+      return try multiply(attributes, sizes, a, b, c, cache, context, activation: activation)
+    }
+  }
+
   private static func multiply(
     _ attributes: Attributes, _ sizes: (m: Int, n: Int, k: Int), _ a: Tensor, _ b: Tensor, _ c: Tensor?,
-    _ cache: PackedWeightCache?, _ context: EvaluationContext
+    _ cache: PackedWeightCache?, _ context: EvaluationContext, activation: UnaryFunction = .identity
   ) throws -> Tensor {
     let backend = context.backend
     let (m, n, k) = sizes
@@ -71,7 +88,7 @@ enum Gemm: Operator {
       try a.withElements(Float.self) { left in
         try b.withElements(Float.self) { right in
           try Tensor.withFloats(added) { values in
-            var epilogue = Epilogue(alpha: attributes.alpha)
+            var epilogue = Epilogue(alpha: attributes.alpha, activation: activation)
             if form.first == 1 {
               epilogue.biasColumn = values
             } else if form.last == 1 {

@@ -16,6 +16,22 @@ enum MatMul: Operator {
     }
   }
 
+  static func fuse(_ node: OperatorNode, activation: UnaryFunction) throws -> FusedKernel.Body {
+    let cache = node.constant(1) == nil ? nil : PackedWeightCache()
+    return { inputs, addends, context in
+      let a = try inputs[0]
+      let b = try inputs[1]
+      guard a.elementType == .float32, b.elementType == .float32 else { return nil }
+      let shape = try MatrixProductShape(a: a.shape, b: b.shape)
+      // The kernels see a matrix of all rows; a vector on the right leaves one without columns to its shape.
+      guard b.rank > 1, shape.isStackable || addends.isEmpty,
+        let tail = FusedTail(bias: nil, addends, output: shape.output, biasShape: [shape.n])
+      else { return nil }
+      try CheckedSize.check(shape.output, of: .float32)
+      return try shape.multiplyFloats(a, b, alpha: 1, cache, context, tail: tail, activation: activation)
+    }
+  }
+
   /// With a cache, `b` is the same in every call.
   static func multiply(
     _ a: Tensor, _ b: Tensor, _ cache: PackedWeightCache? = nil, _ context: EvaluationContext
@@ -101,10 +117,22 @@ struct MatrixProductShape {
 
   /// The float32 product, each sum times alpha.
   func multiplyFloats(
-    _ a: Tensor, _ b: Tensor, alpha: Float, _ cache: PackedWeightCache?, _ context: EvaluationContext
+    _ a: Tensor, _ b: Tensor, alpha: Float, _ cache: PackedWeightCache?, _ context: EvaluationContext,
+    tail: FusedTail = FusedTail(), activation: UnaryFunction = .identity
+  ) throws -> Tensor {
+    try Tensor.withFloats(tail.bias) { bias in
+      try Tensor.withFloats(tail.residual) { residual in
+        try multiplyFloats(
+          a, b, cache, context,
+          Epilogue(alpha: alpha, biasColumn: bias, residual: residual, activation: activation))
+      }
+    }
+  }
+
+  private func multiplyFloats(
+    _ a: Tensor, _ b: Tensor, _ cache: PackedWeightCache?, _ context: EvaluationContext, _ epilogue: Epilogue
   ) throws -> Tensor {
     let backend = context.backend
-    let epilogue = Epilogue(alpha: alpha)
     return try context.tensor(of: Float.self, shape: output) { c in
       guard c.count > 0 else { return }
       try a.withElements(Float.self) { left in
