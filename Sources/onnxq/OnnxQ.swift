@@ -19,7 +19,7 @@ struct OnnxQ: ParsableCommand {
     version: Version.text,
     subcommands: [
       Calibrate.self, InsertQDQCommand.self, Verify.self, Run.self, Test.self, Inspect.self, Merge.self,
-      Ranges.self,
+      Ranges.self, LintCommand.self, Strip.self,
     ])
 
   static func main() {
