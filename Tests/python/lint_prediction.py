@@ -26,6 +26,10 @@ PEERS = {
 }
 PAIR = ("QuantizeLinear", "DequantizeLinear")
 INTEGER_KERNELS = ("QGemm", "MatMulIntegerToFloat", "MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul")
+MOVEMENT = (
+    "Expand", "Flatten", "Gather", "GatherElements", "Reshape", "Slice", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+    "Resize", "MaxPool", "ReduceMax", "ReduceMin", "Split", "Identity", "Concat",
+)
 INTEGER_TYPES = {
     onnx.TensorProto.INT8: "int8",
     onnx.TensorProto.UINT8: "int8",
@@ -69,19 +73,38 @@ class Reality:
         self.nodes = {node.name: node for node in graph.node}
         self.producers = {output: node for node in graph.node for output in node.output if output}
         self.types = {tensor.name: tensor.data_type for tensor in graph.initializer}
-        for value in [*graph.value_info, *graph.input, *graph.output]:
+        for value in graph.input:
             self.types[value.name] = value.type.tensor_type.elem_type
+        for node in graph.node:
+            self.infer(node)
+        self.sources = {output: node for node in model.graph.node for output in node.output if output}
         self.readers = collections.defaultdict(list)
         for node in model.graph.node:
             for value in node.input:
                 self.readers[value].append(node)
+
+    def infer(self, node):
+        """Types as far as they decide: onnxruntime writes none of them for what it made."""
+        kind = None
+        if node.op_type == "QuantizeLinear":
+            zero_point = node.input[2] if len(node.input) > 2 else ""
+            kind = self.types.get(zero_point, onnx.TensorProto.UINT8)
+        elif node.op_type.startswith("QLinear"):
+            kind = onnx.TensorProto.UINT8
+        elif node.op_type == "QGemm":
+            kind = onnx.TensorProto.UINT8 if len(node.input) > 8 and node.input[8] else onnx.TensorProto.FLOAT
+        elif node.op_type in MOVEMENT and node.input:
+            kind = self.types.get(node.input[0])
+        for output in node.output:
+            if kind is not None:
+                self.types[output] = kind
 
     def of_kernel(self, node):
         if node.op_type.startswith("QLinear") or node.op_type in INTEGER_KERNELS:
             return "int8"
         if node.op_type == "MatMulNBits":
             return "int4"
-        if node.op_type not in PAIR and node.input:
+        if node.op_type in MOVEMENT and node.input:
             return INTEGER_TYPES.get(self.types.get(node.input[0]), "float")
         return "float"
 
@@ -105,7 +128,9 @@ class Reality:
                         return self.of_kernel(kernel)
                 if reader.name not in self.nodes:
                     queue += reader.output
-        return "none"
+        source = self.sources.get(node.input[0]) if node.op_type in ("Relu", "Clip") else None
+        # An activation without a trace of its own is part of what computes its input.
+        return self.of(source) if source is not None and source.op_type not in PAIR else "none"
 
 
 def compare(report, name, source, folder, counts):

@@ -26,14 +26,14 @@ final class EngineGraph {
     var quantizer: Quantizer?
     /// The engine quantizes the float weight and bias of this node itself.
     var quantizesOperands = false
+    /// A MatMul that took in the Add behind it.
+    var becomesGemm = false
 
     init(_ node: Node?, _ opType: String) {
       self.node = node
       self.opType = opType
     }
 
-    var isQuantize: Bool { quantizer?.isQuantize == true || (node == nil && opType == "QuantizeLinear") }
-    var isDequantize: Bool { quantizer?.isQuantize == false && opType == "DequantizeLinear" }
     func input(_ index: Int) -> Edge? { index < inputs.count ? inputs[index] : nil }
   }
 
@@ -70,6 +70,8 @@ final class EngineGraph {
     item.inputs[index] = edge
     edge.readers.append(Reader(item: item, index: index))
   }
+
+  func drop(_ item: Item) { items.removeAll { $0 === item } }
 
   /// Takes out an item with one input and one output that passes its input through.
   func bypass(_ item: Item) {

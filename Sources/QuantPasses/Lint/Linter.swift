@@ -28,7 +28,7 @@ package struct Linter {
       case "qnn": RegionRules.qnn.run(context, into: &report)
       case "integer": RegionRules.integer.run(context, into: &report)
       default:
-        OnnxRuntimeModel().run(context, into: &report)
+        OnnxRuntimeModel(hasSignedKernels: target == "onnxruntime-arm64").run(context, into: &report)
         if target == "onnxruntime-avx2" { SaturationRule().run(context, into: &report) }
       }
     }

@@ -10,12 +10,14 @@ struct OnnxRuntimeModel {
     "QLinearWhere", "QGemm", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM",
   ]
 
+  var hasSignedKernels = false
+
   func run(_ context: LintContext, into report: inout LintReport) {
     let graph = EngineGraph(context)
     let opset = context.model.opset() ?? 1
-    var rewriting = OnnxRuntimeRewriting(graph, opset: opset)
+    var rewriting = OnnxRuntimeRewriting(graph, opset: opset, hasSignedKernels: hasSignedKernels)
     rewriting.run()
-    let selection = OnnxRuntimeSelection(graph: graph, opset: opset)
+    let selection = OnnxRuntimeSelection(graph: graph, opset: opset, hasSignedKernels: hasSignedKernels)
     var predictions: [Node: NodePrediction] = [:]
     for item in graph.items {
       guard let node = item.node, item.quantizer == nil else { continue }
@@ -40,10 +42,13 @@ struct OnnxRuntimeModel {
         prediction.name = node.label
         report.nodes.append(prediction)
       } else {
-        let producer = rewriting.absorbed[node].flatMap { predictions[$0]?.runsIn }
+        let part = rewriting.absorbed[node] ?? rewriting.biases[node]
+        let whole = part.flatMap { rewriting.biases[$0] } ?? part
+        let producer = whole.flatMap { predictions[$0]?.runsIn }
         report.nodes.append(
           NodePrediction(
-            name: node.label, opType: node.opType, runsIn: producer ?? "none", reason: rewriting.removed[node] ?? ""))
+            name: node.label, opType: node.opType, runsIn: producer ?? "none",
+            reason: rewriting.removed[node] ?? "it is the bias of '\(whole?.label ?? "")'"))
       }
     }
   }

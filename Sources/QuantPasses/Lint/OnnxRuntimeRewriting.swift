@@ -5,23 +5,110 @@ import ONNXTensor
 struct OnnxRuntimeRewriting {
   let graph: EngineGraph
   let opset: Int
+  /// Kernels for int8 activations exist on Arm alone; elsewhere int8 pairs become uint8 where they can.
+  let hasSignedKernels: Bool
   /// Nodes that are gone, with what became of them.
   private(set) var removed: [Node: String] = [:]
+  /// Add nodes that became the bias of a Gemm, with its MatMul.
+  private(set) var biases: [Node: Node] = [:]
   /// Relu and Clip that the Q behind them makes superfluous, with the node before them.
   private(set) var absorbed: [Node: Node] = [:]
 
-  init(_ graph: EngineGraph, opset: Int) {
+  init(_ graph: EngineGraph, opset: Int, hasSignedKernels: Bool) {
     self.graph = graph
     self.opset = opset
+    self.hasSignedKernels = hasSignedKernels
   }
 
   mutating func run() {
     foldConstants()
     removeIdentities()
+    mergeEqual()
     absorbActivations()
+    fuseBiases()
     propagateBackward()
     propagateForward()
     quantizeOperands()
+    if !hasSignedKernels { makeUnsigned() }
+  }
+
+  /// Nodes that move the same elements in the same way are one.
+  private mutating func mergeEqual() {
+    var first: [String: EngineGraph.Item] = [:]
+    for item in graph.items {
+      guard let node = item.node, node.isStandard, removed[node] == nil,
+        OnnxRuntimeSelection.movement.contains(node.opType),
+        let output = item.outputs.first ?? nil, !output.isOutput, item.outputs.count == 1,
+        let source = item.input(0), !graph.isConstant(source)
+      else { continue }
+      let operands = item.inputs.map { edge -> String in
+        guard let edge else { return "" }
+        if graph.isConstant(edge), let tensor = graph.context.constants.tensor(edge.value), tensor.count <= 64,
+          let values = tensor.floats ?? tensor.integers?.map(Float.init)
+        {
+          return "\(tensor.shape)\(values)"
+        }
+        return "\(ObjectIdentifier(edge))"
+      }
+      let key = "\(node.opType) \(operands) \(node.attributes.map { "\($0.name)=\($0.payload)" }.sorted())"
+      if let other = first[key], let kept = other.outputs.first ?? nil {
+        for reader in output.readers { graph.setInput(reader.item, reader.index, kept) }
+        for (index, edge) in item.inputs.enumerated() {
+          edge?.readers.removeAll { $0.item === item && $0.index == index }
+        }
+        graph.drop(item)
+        removed[node] = "the same as '\(other.node?.label ?? "")'"
+      } else {
+        first[key] = item
+      }
+    }
+  }
+
+  /// MatMul and the Add of a vector behind it become a Gemm: for matrices, or where the shape is known.
+  private mutating func fuseBiases() {
+    for item in graph.items {
+      guard let node = item.node, node.isStandard("MatMul"), let output = item.outputs.first ?? nil, !output.isOutput,
+        output.readers.count == 1, let sum = output.readers.first?.item, let add = sum.node, add.isStandard("Add"),
+        let weight = graph.context.constantShape(item.input(1)?.value), weight.count == 2,
+        isMatrix(item.input(0)?.value),
+        let bias = sum.inputs.first(where: { $0 !== output }) ?? nil,
+        let shape = graph.context.constants.shape(bias.value), shape.last == weight[1],
+        shape.dropLast().allSatisfy({ $0 == 1 }),
+        shape.count <= 2
+      else { continue }
+      sum.inputs.indices.filter { sum.inputs[$0] === bias }.forEach { index in
+        bias.readers.removeAll { $0.item === sum && $0.index == index }
+      }
+      item.inputs = [item.inputs[0], item.inputs[1], bias]
+      bias.readers.append(EngineGraph.Reader(item: item, index: 2))
+      item.becomesGemm = true
+      if let result = sum.outputs.first ?? nil {
+        result.producer = item
+        item.outputs = [result]
+      }
+      graph.drop(sum)
+      biases[add] = node
+    }
+  }
+
+  private func isMatrix(_ value: Value?) -> Bool {
+    guard let value else { return false }
+    let shape = LintShapes(graph.context).shape(of: value, depth: 0)
+    guard let shape else { return false }
+    return shape.count == 2 || (shape.count > 2 && shape.allSatisfy { $0 != nil })
+  }
+
+  /// int8 becomes uint8 where one Q feeds one DQ that feeds one reader.
+  private func makeUnsigned() {
+    for item in graph.items where item.quantizes {
+      guard let quantizer = item.quantizer, quantizer.type == .int8, quantizer.hasZeroPoint, quantizer.isScalar,
+        let codes = item.outputs.first ?? nil, !codes.isOutput, codes.readers.count == 1,
+        let reader = codes.readers.first?.item, reader.dequantizes, let theirs = reader.quantizer, theirs.type == .int8,
+        theirs.hasZeroPoint, let real = reader.outputs.first ?? nil, real.readers.count + (real.isOutput ? 1 : 0) <= 1
+      else { continue }
+      item.quantizer?.type = .uint8
+      reader.quantizer?.type = .uint8
+    }
   }
 
   private mutating func foldConstants() {
@@ -151,7 +238,7 @@ struct OnnxRuntimeRewriting {
   /// Conv and Gemm between Q/DQ: a float weight or bias that is a constant is quantized when the model is loaded.
   private func quantizeOperands() {
     for item in graph.items {
-      guard let node = item.node, node.isStandard("Conv", "ConvTranspose", "Gemm"),
+      guard let node = item.node, node.isStandard("Conv", "ConvTranspose", "Gemm") || item.becomesGemm,
         let source = item.input(0)?.producer,
         source.dequantizes, source.quantizer?.scaleShape?.reduce(1, *) == 1, leadsToQuantize(item)
       else { continue }
@@ -170,7 +257,8 @@ struct OnnxRuntimeRewriting {
         guard weight.scaleShape?.count == 1, weight.blockSize == 0, weight.scales?.count == biasCount else { continue }
         let rank = graph.context.constantShape(weight.node.input(0))?.count ?? 2
         let axis = weight.axis < 0 ? weight.axis + rank : weight.axis
-        guard axis == (node.opType == "Gemm" && node.int("transB") ?? 0 == 0 ? 1 : 0) else { continue }
+        guard axis == (node.opType != "Conv" && node.opType != "ConvTranspose" && node.int("transB") ?? 0 == 0 ? 1 : 0)
+        else { continue }
       }
       item.quantizesOperands = true
     }

@@ -22,6 +22,10 @@ extension LintRule {
   static let ortWidth = LintRule(
     "ORT007", .warning, "The integer kernels take 8-bit types; 16-bit and 4-bit ones run in float.",
     fix: "use an 8-bit type, or leave the operator float")
+  static let ortSigned = LintRule(
+    "ORT009", .warning,
+    "On x64 the kernels take uint8: an int8 tensor is made uint8 only where one Q feeds one DQ with one reader.",
+    fix: "insert Q/DQ with uint8 activations")
   static let ortOperator = LintRule(
     "ORT008", .warning, "Operators without an integer kernel run in float between DQ and Q.",
     fix: "leave the operator float, if what is around it can be, too")
@@ -36,7 +40,8 @@ extension LintRule {
     fix: "use 7-bit weights (reduced range), or unsigned weights")
 
   static let onnxRuntime = [
-    ortInput, ortOutput, ortActivation, ortType, ortBias, ortParameters, ortWidth, ortOperator, ortAxis, ortOpset,
+    ortInput, ortOutput, ortActivation, ortType, ortBias, ortParameters, ortWidth, ortOperator, ortSigned, ortAxis,
+    ortOpset,
     ortSaturation,
   ]
 }

@@ -5,6 +5,7 @@ import ONNXTensor
 struct OnnxRuntimeSelection {
   let graph: EngineGraph
   let opset: Int
+  let hasSignedKernels: Bool
 
   /// nil: an integer kernel; else the rule that is not met, and what is wrong.
   typealias Verdict = (rule: LintRule, reason: String)?
@@ -17,6 +18,9 @@ struct OnnxRuntimeSelection {
     "Resize", "MaxPool", "ReduceMax", "ReduceMin",
   ]
   static let all = weighted.union(unary).union(binary).union(movement).union(["Concat", "Where", "Split", "ArgMax"])
+
+  private static let halfUnsigned =
+    "onnxruntime makes int8 tensors with one reader uint8 on x64; the constants and those with more readers stay int8"
 
   private func dequantizers(_ item: EngineGraph.Item) -> [(index: Int, quantizer: Quantizer)] {
     item.inputs.enumerated().compactMap { index, edge in
@@ -87,9 +91,11 @@ struct OnnxRuntimeSelection {
     guard let outputs, let first = outputs.quantizers.first else { return (.ortOutput, "its output has no Q") }
     let type = inputs[0].quantizer.type
     for (index, quantizer) in inputs where quantizer.type != type {
+      if Self.is8Bit(type), Self.is8Bit(quantizer.type), !hasSignedKernels { return (.ortSigned, Self.halfUnsigned) }
       return (.ortType, "input \(index) is \(quantizer.type.name), input \(inputs[0].index) \(type.name)")
     }
     for quantizer in outputs.quantizers where quantizer.type != type {
+      if Self.is8Bit(type), Self.is8Bit(quantizer.type), !hasSignedKernels { return (.ortSigned, Self.halfUnsigned) }
       return (.ortType, "the output is \(quantizer.type.name), the input \(type.name)")
     }
     let moves = Self.movement.contains(node.opType) || node.opType == "Split"
@@ -123,6 +129,7 @@ struct OnnxRuntimeSelection {
     _ item: EngineGraph.Item, _ node: Node, _ inputs: [(index: Int, quantizer: Quantizer)], _ outputs: Outputs?,
     _ trouble: Verdict
   ) -> Verdict {
+    let kind = item.becomesGemm ? "Gemm" : node.opType
     let activation = inputs.first { $0.index == 0 }?.quantizer
     let weight = inputs.first { $0.index == 1 }?.quantizer
     guard let activation else {
@@ -137,12 +144,19 @@ struct OnnxRuntimeSelection {
     if item.input(2) != nil, !inputs.contains(where: { $0.index == 2 }), !item.quantizesOperands {
       return (.ortBias, "its bias '\(item.input(2)?.value?.name ?? "")' is float and not quantized at load")
     }
-    if let trouble, node.opType == "Conv" || trouble.rule != .ortOutput { return trouble }
     if let trouble { return trouble }
     let output = outputs?.quantizers.first
-    if node.opType == "Conv", output == nil { return (.ortOutput, "its output has no Q") }
+    if kind == "Conv", output == nil { return (.ortOutput, "its output has no Q") }
     if let output, output.type != activation.type {
+      if Self.is8Bit(output.type), Self.is8Bit(activation.type), !hasSignedKernels {
+        return (.ortSigned, Self.halfUnsigned)
+      }
       return (.ortType, "the output is \(output.type.name), the input \(activation.type.name)")
+    }
+    if activation.type == .int8, kind != "Gemm", !hasSignedKernels {
+      return (
+        .ortSigned, "its input stays int8, because it has other readers or no Q, and x64 has kernels for uint8 only"
+      )
     }
     let weightType = weight?.type ?? .int8
     guard Self.is8Bit(activation.type), Self.is8Bit(weightType) else {
@@ -151,13 +165,13 @@ struct OnnxRuntimeSelection {
     if activation.type == .int8, weightType != .int8 {
       return (.ortType, "int8 activations need int8 weights, not \(weightType.name)")
     }
-    if node.opType != "MatMul", let bias = inputs.first(where: { $0.index == 2 })?.quantizer, bias.type != .int32 {
+    if kind != "MatMul", let bias = inputs.first(where: { $0.index == 2 })?.quantizer, bias.type != .int32 {
       return (.ortBias, "its bias is \(bias.type.name), not int32")
     }
     if node.opType == "Gemm", item.input(2) != nil, node.float("beta") ?? 1 != 1 {
       return (.ortParameters, "beta is not 1")
     }
-    if node.opType == "MatMul", let weight, !weight.isScalar {
+    if kind == "MatMul", let weight, !weight.isScalar {
       let rank = graph.context.constantShape(weight.node.input(0))?.count ?? 2
       let axis = weight.axis < 0 ? weight.axis + rank : weight.axis
       if axis != rank - 1 { return (.ortAxis, "its weight has one scale per axis \(axis), not per column") }

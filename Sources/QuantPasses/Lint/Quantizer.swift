@@ -9,7 +9,8 @@ struct Quantizer {
   let scaleShape: [Int]?
   let zeroPoints: [Int]?
   let hasZeroPoint: Bool
-  let type: ElementType
+  /// onnxruntime turns int8 into uint8 before it looks for kernels.
+  var type: ElementType
   let axis: Int
   let blockSize: Int
 
