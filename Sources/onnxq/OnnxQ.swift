@@ -19,8 +19,7 @@ struct OnnxQ: ParsableCommand {
     version: Version.text,
     subcommands: [
       Calibrate.self, InsertQDQCommand.self, Verify.self, BuildCommand.self, Run.self, Bench.self, Test.self,
-      Inspect.self, Merge.self,
-      Ranges.self,
+      Inspect.self, LintCommand.self, Strip.self, Merge.self, Ranges.self,
     ])
 
   static func main() {

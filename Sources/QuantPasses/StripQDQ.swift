@@ -1,0 +1,135 @@
+import ONNXGraph
+import ONNXTensor
+
+/// Takes Q/DQ out again: pairs on activations vanish, constants behind DQ come back as float.
+///
+/// With `original` a constant whose name and shape that model has comes back with that model's elements. Q and DQ that a
+/// graph input or output needs, because it is an integer, stay.
+package struct StripQDQ: Pass {
+  let original: Model?
+
+  package init(original: Model? = nil) { self.original = original }
+
+  package func run(on model: Model) throws -> [JournalEntry] {
+    var journal: [JournalEntry] = []
+    for graph in model.graph.allGraphs {
+      let context = LintContext(model, graph)
+      var patch = GraphPatch(model, graph: graph)
+      collect(context, &patch)
+      journal += try patch.apply()
+    }
+    return journal
+  }
+
+  private func collect(_ context: LintContext, _ patch: inout GraphPatch) {
+    let graph = context.graph
+    var forwarded: [Value: Value] = [:]
+    func source(_ value: Value) -> Value {
+      var value = value
+      while let next = forwarded[value] { value = next }
+      return value
+    }
+    var removed = Set<Node>()
+    var loose: [Value] = []
+    for node in graph.topologicalOrder() ?? graph.nodes {
+      guard let quantizer = context.dequantize(node), let output = node.output(0), let codes = node.input(0) else {
+        continue
+      }
+      let isOutput = context.outputs.contains(output)
+      var edits: [GraphPatch.Edit] = []
+      let action: String
+      if let quantize = codes.producer, context.quantize(quantize) != nil, let real = quantize.input(0) {
+        let origin = source(real)
+        if isOutput {
+          // The name of the output stays: what computes the tensor takes it over.
+          guard let producer = origin.producer, let index = origin.outputIndex, !context.outputs.contains(origin),
+            !context.captured.contains(origin)
+          else { continue }
+          edits.append(.remove(node))
+          edits.append(.setOutput(producer, index, output))
+          for use in origin.uses where use.node !== quantize { edits.append(.setInput(use.node, use.index, output)) }
+          forwarded[origin] = output
+        } else {
+          edits += output.uses.map { .setInput($0.node, $0.index, origin) }
+          edits.append(.remove(node))
+          forwarded[output] = origin
+        }
+        removed.insert(node)
+        if !removed.contains(quantize), !context.outputs.contains(codes),
+          codes.consumers.allSatisfy({ removed.contains($0) })
+        {
+          edits.append(.remove(quantize))
+          removed.insert(quantize)
+        }
+        action = "pair removed"
+        loose += quantize.inputs.dropFirst().compactMap { $0 }
+      } else if !isOutput, let tensor = Self.dequantized(quantizer, context) {
+        let (value, literal) = constant(node, codes, output, tensor, context)
+        edits += output.uses.map { .setInput($0.node, $0.index, value) }
+        edits += [.remove(node), .addInitializer(value, literal)]
+        removed.insert(node)
+        action = "dequantized"
+        loose.append(codes)
+      } else {
+        continue
+      }
+      loose += node.inputs.dropFirst().compactMap { $0 }
+      patch.add(
+        JournalEntry(
+          rule: "STRIP", reason: "Q/DQ are taken out", subject: .tensor(output.name), action: action), edits)
+    }
+    var dropped = Set<Value>()
+    for value in loose where dropped.insert(value).inserted {
+      guard graph.initializer(for: value) != nil, value.consumers.allSatisfy({ removed.contains($0) }),
+        !context.outputs.contains(value), !context.captured.contains(value)
+      else { continue }
+      if graph.isInput(value) { patch.append(.removeGraphInput(value)) }
+      patch.append(.removeInitializer(value))
+    }
+  }
+
+  /// The float constant, under the name that it has in the original where one fits: by the names that quantizers derive.
+  private func constant(
+    _ node: Node, _ codes: Value, _ output: Value, _ tensor: Tensor, _ context: LintContext
+  ) -> (Value, TensorLiteral) {
+    var names = [output.name, codes.name]
+    for suffix in [
+      "_quantized", "_DequantizeLinear_Output", "_dequantized", "_QuantizeLinear_Output", "_int8", "_DequantizeLinear",
+    ] {
+      for name in [output.name, codes.name] where name.hasSuffix(suffix) {
+        names.append(String(name.dropLast(suffix.count)))
+      }
+    }
+    let taken = Set(context.graph.values.map(\.name))
+    if let original {
+      for name in names.reversed() where !taken.contains(name) || name == output.name || name == codes.name {
+        guard let item = original.graph.initializers.first(where: { $0.value.name == name }),
+          item.literal.dims == tensor.shape.map(Int64.init)
+        else { continue }
+        return (Value(name, type: item.value.type ?? .tensor(.float32, tensor.shape)), item.literal)
+      }
+    }
+    let name = names.last { !taken.contains($0) } ?? output.name
+    return (Value(name, type: .tensor(.float32, tensor.shape)), TensorLiteral(name: name, tensor))
+  }
+
+  /// The reals of a constant behind DQ; nil where it is none, or has blocks.
+  static func dequantized(_ quantizer: Quantizer, _ context: LintContext) -> Tensor? {
+    guard !quantizer.isQuantize, let codes = context.constants.tensor(quantizer.node.input(0)),
+      let scales = quantizer.scales, let points = quantizer.zeroPoints, scales.count == points.count,
+      (quantizer.scaleShape?.count ?? 2) <= 1, let integers = codes.integers
+    else { return nil }
+    if scales.count == 1 {
+      return Tensor(integers.map { Float($0 - points[0]) * scales[0] }, shape: codes.shape)
+    }
+    let axis = quantizer.axis < 0 ? quantizer.axis + codes.rank : quantizer.axis
+    guard codes.shape.indices.contains(axis), codes.shape[axis] == scales.count else { return nil }
+    let inner = codes.shape[(axis + 1)...].reduce(1, *)
+    guard inner > 0 else { return nil }
+    return Tensor(
+      integers.enumerated().map { index, code in
+        let channel = index / inner % scales.count
+        return Float(code - points[channel]) * scales[channel]
+      }, shape: codes.shape)
+  }
+}
