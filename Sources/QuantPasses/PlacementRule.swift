@@ -3,7 +3,7 @@ package struct PlacementRule: Sendable, Hashable {
   package let id: String
   package let sentence: String
 
-  private init(_ id: String, _ sentence: String) {
+  init(_ id: String, _ sentence: String) {
     self.id = id
     self.sentence = sentence
   }
@@ -78,5 +78,5 @@ package struct PlacementRule: Sendable, Hashable {
     fanOut, constant, tensorRTWeighted, tensorRTFusion, tensorRTResidual, tensorRTPooling, tensorRTCommuting,
     tensorRTConcat, tensorRTPad, tensorRTProduct, tensorRTShape, fusedInputs, fusedOutputs, absorbed, between,
     integerBias, fixedRange, matMulBias, everyTensor, reachable,
-  ]
+  ] + weightOnly
 }

@@ -4,4 +4,5 @@
 #include "ck_threads.h"
 #include "ck_float.h"
 #include "ck_statistics.h"
+#include "ck_blocks.h"
 #include "ck_integer.h"
