@@ -73,10 +73,11 @@ package struct PlacementRule: Sendable, Hashable {
   package static let reachable = PlacementRule(
     "INT-P02", "Operators that no quantized tensor connects to a weighted one stay float.")
 
-  package static let all: [PlacementRule] = [
-    existing, noRole, nested, elementType, noData, drowned, selected, weight, weightForm, biasCorrection, sharedScale,
-    fanOut, constant, tensorRTWeighted, tensorRTFusion, tensorRTResidual, tensorRTPooling, tensorRTCommuting,
-    tensorRTConcat, tensorRTPad, tensorRTProduct, tensorRTShape, fusedInputs, fusedOutputs, absorbed, between,
-    integerBias, fixedRange, matMulBias, everyTensor, reachable,
-  ] + weightOnly
+  package static let all: [PlacementRule] =
+    [
+      existing, noRole, nested, elementType, noData, drowned, selected, weight, weightForm, biasCorrection, sharedScale,
+      fanOut, constant, tensorRTWeighted, tensorRTFusion, tensorRTResidual, tensorRTPooling, tensorRTCommuting,
+      tensorRTConcat, tensorRTPad, tensorRTProduct, tensorRTShape, fusedInputs, fusedOutputs, absorbed, between,
+      integerBias, fixedRange, matMulBias, everyTensor, reachable,
+    ] + weightOnly
 }
