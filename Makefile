@@ -62,6 +62,7 @@ conformance: build venv
 interop: build venv
 	$(PYTHON) Tests/python/compare_with_onnxruntime.py
 	$(PYTHON) Tests/python/check_qdq.py
+	$(PYTHON) Tests/python/weight_only.py
 
 accuracy: build venv
 	$(PYTHON) Tests/python/accuracy.py
@@ -89,6 +90,7 @@ test: setup
 
 test-full: test
 	$(MAKE) check-guard
+	$(PYTHON) Tests/python/weight_only.py --large
 	$(PYTHON) Tests/python/bad_inputs.py --mutations 10000
 	$(PYTHON) Tests/python/compare_with_onnxruntime.py --samples 50
 	$(MAKE) bench
