@@ -15,6 +15,8 @@ public struct WeightOnlySettings: Sendable {
   public var blockSize: Int?
   /// `mse` (least squared error) or `rtn` (round to nearest).
   public var method = "mse"
+  /// Products are computed in integers, activations quantized as the model runs; weights are int8 then.
+  public var isDynamic = false
   /// Tables of Gather too.
   public var includesEmbeddings = false
   /// Leaves weights with NaN or infinity in float instead of failing.
@@ -99,7 +101,10 @@ public struct WeightOnlyQuantization {
       let model = try ModelDecoder.load(path: path)
       let data = try WeightDataFile(model, destination, copiesData: settings.copiesData)
       let store: any WeightStore = data ?? MemoryWeightStore()
-      let report = try WeightOnly(options, store: store).run(on: model)
+      let report =
+        settings.isDynamic
+        ? try DynamicQuantization(options, store: store).run(on: model)
+        : try WeightOnly(options, store: store).run(on: model)
       if report.isUnchanged {
         return InsertionResult(report, model: try ModelDecoder.load(path: path), source: path, data: nil, settings)
       }
@@ -115,7 +120,7 @@ public struct WeightOnlyQuantization {
 extension WeightOnlySettings {
   /// The settings as flags, those at their defaults left out.
   fileprivate var flags: [String] {
-    var result = ["--weights=\(elementType)"]
+    var result = isDynamic ? ["--dynamic"] : ["--weights=\(elementType)"]
     if let blockSize { result.append("--block=\(blockSize)") }
     if method != WeightOnlySettings().method { result.append("--method=\(method)") }
     if includesEmbeddings { result.append("--embeddings") }

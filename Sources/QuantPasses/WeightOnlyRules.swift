@@ -13,7 +13,14 @@ extension PlacementRule {
   package static let sharedWeight = PlacementRule(
     "WGT-P06", "A float weight that others read too stays beside its integers.")
 
+  package static let dynamicProduct = PlacementRule(
+    "DYN-P01",
+    "The product with a constant weight is computed in integers; its other operand is quantized as the model runs.")
+  package static let dynamicForm = PlacementRule(
+    "DYN-P02",
+    "What MatMulInteger cannot say stays float: other types, stacked weights, Gemm with alpha, beta or transA.")
+
   static let weightOnly = [
-    storedWeight, storedTable, storedAlready, storedFloat, nonFiniteWeight, sharedWeight,
+    storedWeight, storedTable, storedAlready, storedFloat, nonFiniteWeight, sharedWeight, dynamicProduct, dynamicForm,
   ]
 }
