@@ -105,7 +105,7 @@ struct BlockQuantizationTests {
   }
 
   @Test func zerosAndExtremesHaveParameters() throws {
-    let values: [Float] = [0, 0, 1e-42, 3e38, 0, 0, -1e-42, -3e38]
+    let values: [Float] = [0, 0, 0x1p-140, 3e38, 0, 0, -0x1p-140, -3e38]
     for type in [ElementType.int4, .uint4] {
       for method in BlockQuantizer.Method.allCases {
         var quantizer = BlockQuantizer(elementType: type, axis: 0, blockSize: 1)
