@@ -18,6 +18,7 @@ package final class ExternalDataFile {
 
   package init(besideModel path: String) throws(ModelFormatError) {
     outputPath = path
+    onnx_map_large_blocks()
     file = try AtomicFile(replacing: path + ".data")
   }
 
