@@ -63,6 +63,7 @@ conformance: build venv
 interop: build venv
 	$(PYTHON) Tests/python/compare_with_onnxruntime.py
 	$(PYTHON) Tests/python/check_qdq.py
+	$(PYTHON) Tests/python/weight_only.py
 
 accuracy: build venv
 	$(PYTHON) Tests/python/accuracy.py
@@ -96,6 +97,7 @@ test-full: test
 	$(MAKE) check-kernels
 	$(MAKE) check-addresses
 	$(MAKE) campaign
+	$(PYTHON) Tests/python/weight_only.py --large
 	$(PYTHON) Tests/python/compare_with_onnxruntime.py --samples 50
 	$(MAKE) peers
 	$(MAKE) bench

@@ -1,5 +1,6 @@
 #include "onnx_writer.h"
 
+#include <malloc.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,6 +20,12 @@ int onnx_write_all(int descriptor, const void *bytes, size_t size) {
     size -= (size_t)done;
   }
   return 0;
+}
+
+void onnx_map_large_blocks(void) {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
 }
 
 void onnx_release_pages(const void *bytes, size_t size) {

@@ -37,9 +37,9 @@ struct ExternalDataWriter {
     tree.tensors().filter { $0.pointee.data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL }
   }
 
-  /// Makes locations relative to the folder of the output. Returns whether any changed.
-  func relocate() throws(ModelFormatError) -> Bool {
-    let tensors = externalTensors()
+  /// Makes locations relative to the folder of the output, but for `own`, which lies there. Returns whether any changed.
+  func relocate(except own: String? = nil) throws(ModelFormatError) -> Bool {
+    let tensors = externalTensors().filter { own == nil || reference($0).location != own }
     guard !tensors.isEmpty, let modelPath = source?.path else { return false }
     let sourceDirectory = FilePath.directory(of: modelPath)
     let target = FilePath.resolved(outputPath) ?? outputPath

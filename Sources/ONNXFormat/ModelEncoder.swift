@@ -16,10 +16,15 @@ package enum ModelEncoder {
     package var externalData: ExternalDataPolicy
     /// A model that would be longer moves its large weights to a data file; protobuf ends at 2 GiB.
     package var longestFile: Int
+    /// A data file beside the output that the model names already.
+    package var ownData: String?
 
-    package init(externalData: ExternalDataPolicy = .keep, longestFile: Int = Int(Int32.max)) {
+    package init(
+      externalData: ExternalDataPolicy = .keep, longestFile: Int = Int(Int32.max), ownData: String? = nil
+    ) {
       self.externalData = externalData
       self.longestFile = longestFile
+      self.ownData = ownData
     }
   }
 
@@ -44,7 +49,7 @@ package enum ModelEncoder {
     var data: (path: String, isNew: Bool)?
     var payloads: [ExternalDataWriter.Payload] = []
     switch options.externalData {
-    case .keep: isChanged = try writer.relocate()
+    case .keep: isChanged = try writer.relocate(except: options.ownData)
     case .copy: payloads = try writer.externalPayloads()
     }
     if tree.packedSize > min(options.longestFile, Int(Int32.max)) { payloads += writer.movablePayloads() }

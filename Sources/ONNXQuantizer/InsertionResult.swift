@@ -25,9 +25,15 @@ public struct InsertionResult: Encodable {
     public var method: String?
     /// Lowest and highest real that the parameters were made for.
     public var range: [Float]?
+    /// Weights along `axis` that share a scale, where weights are stored in blocks; their scales are in the model.
+    public var blockSize: Int?
+    /// Signal over error of a weight that is stored in integers, in dB.
+    public var sqnrDb: Double?
 
     enum CodingKeys: String, CodingKey {
       case tensor, rule, reason, scale, axis, method, range
+      case blockSize = "block_size"
+      case sqnrDb = "sqnr_db"
       case zeroPoint = "zero_point"
       case elementType = "element_type"
     }
@@ -102,16 +108,22 @@ public struct InsertionResult: Encodable {
   public let changes: [Change]
   /// True when there was nothing to insert: the written model is the input, byte for byte.
   public let unchanged: Bool
+  /// Bytes of the weights that were stored in integers, before and after; nil where weights are not all that changes.
+  public let weights: WeightBytes?
   package let model: Model
-  private let source: String
+  let source: String
+  /// The data file of new weights, written aside until the model is.
+  let data: WeightDataFile?
 
   enum CodingKeys: String, CodingKey {
-    case schema, target, pairs, nodes, macs, decisions, outcomes, changes, unchanged
+    case schema, target, pairs, nodes, macs, decisions, outcomes, changes, unchanged, weights
   }
 
   init(_ report: InsertionReport, model: Model, source: String) {
     self.model = model
     self.source = source
+    data = nil
+    weights = nil
     target = report.target
     pairs = report.pairs
     unchanged = report.isUnchanged
@@ -135,7 +147,7 @@ public struct InsertionResult: Encodable {
     }
   }
 
-  private static func text(_ subject: JournalEntry.Subject) -> String {
+  static func text(_ subject: JournalEntry.Subject) -> String {
     switch subject {
     case .node(let name): "node \(name)"
     case .tensor(let name): "tensor \(name)"
@@ -149,7 +161,10 @@ public struct InsertionResult: Encodable {
   ///   the disk refuses.
   public func write(to path: String, replacingForeign: Bool = false) throws(QuantizerError) {
     if !replacingForeign { try Overwriting.check(model: path, copyOf: unchanged ? model : nil) }
-    try folding(path) { _ = try ModelEncoder.save(model, to: path) }
+    try folding(path) {
+      let own = try data?.finish(model, for: path)
+      _ = try ModelEncoder.save(model, to: path, options: ModelEncoder.Options(ownData: own))
+    }
   }
 
   /// The model in wire form.

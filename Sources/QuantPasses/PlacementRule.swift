@@ -3,7 +3,7 @@ package struct PlacementRule: Sendable, Hashable {
   package let id: String
   package let sentence: String
 
-  private init(_ id: String, _ sentence: String) {
+  init(_ id: String, _ sentence: String) {
     self.id = id
     self.sentence = sentence
   }
@@ -98,13 +98,14 @@ package struct PlacementRule: Sendable, Hashable {
   package static let reachable = PlacementRule(
     "INT-P02", "Operators that no quantized tensor connects to a weighted one stay float.")
 
-  package static let all: [PlacementRule] = [
-    existing, noRole, nested, elementType, noData, drowned, selected, weight, weightForm, biasCorrection, sharedScale,
-    fanOut, constant, rescued, tensorRTWeighted, tensorRTFusion, tensorRTResidual, tensorRTPooling, tensorRTCommuting,
-    tensorRTConcat, tensorRTPad, tensorRTProduct, tensorRTShape, fusedInputs, fusedOutputs, absorbed, between,
-    openVINOWeighted, openVINOFusion, openVINOResidual, openVINOPooling, openVINOPad, reducedWeight, override,
-    integerBias, fixedRange, matMulBias, everyTensor, reachable,
-  ]
+  package static let all: [PlacementRule] =
+    [
+      existing, noRole, nested, elementType, noData, drowned, selected, weight, weightForm, biasCorrection, sharedScale,
+      fanOut, constant, rescued, tensorRTWeighted, tensorRTFusion, tensorRTResidual, tensorRTPooling, tensorRTCommuting,
+      tensorRTConcat, tensorRTPad, tensorRTProduct, tensorRTShape, fusedInputs, fusedOutputs, absorbed, between,
+      openVINOWeighted, openVINOFusion, openVINOResidual, openVINOPooling, openVINOPad, reducedWeight, override,
+      integerBias, fixedRange, matMulBias, everyTensor, reachable,
+    ] + weightOnly
 }
 
 /// The rules of a `weightedInputs` placement, by role.

@@ -4,5 +4,6 @@
 #include "ck_threads.h"
 #include "ck_float.h"
 #include "ck_statistics.h"
+#include "ck_blocks.h"
 #include "ck_integer.h"
 #include "ck_integer_wide.h"

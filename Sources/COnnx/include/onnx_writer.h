@@ -17,6 +17,10 @@ int onnx_pack_to_descriptor(const ProtobufCMessage *message, int descriptor, con
 // Lets the whole pages within bytes of a read-only file mapping leave memory; they come back when they are read.
 void onnx_release_pages(const void *bytes, size_t size);
 
+/// From now on blocks of a MiB and more are mapped one by one and leave the process when they are freed: a heap that large
+/// blocks of many sizes pass through would grow instead.
+void onnx_map_large_blocks(void);
+
 // Whether two trees of one type hold the same fields with the same presence, unknown fields included. Payloads at the
 // same address are equal without being read.
 int onnx_messages_equal(const ProtobufCMessage *a, const ProtobufCMessage *b);

@@ -11,6 +11,7 @@ struct InsertQDQCommand: ParsableCommand {
       Examples:
         onnxq insert-qdq model.onnx
         onnxq insert-qdq model.onnx --target onnxruntime --data calibration/ --explain
+        onnxq insert-qdq model.onnx --weights int4 --block 32
 
       The statistics are those beside the model (model.calib), those of --calibration, or are collected from --data \
       on the way. Q/DQ nodes that the model has already are kept and completed. The same input gives the same bytes.
@@ -36,9 +37,12 @@ struct InsertQDQCommand: ParsableCommand {
 
   @OptionGroup(title: "Preprocessing") var arguments: DataArguments
 
+  @OptionGroup(title: "Weights alone") var weightArguments: WeightArguments
+
   @Option(
     help: ArgumentHelp(
-      "How ranges are chosen: minmax, percentile[:99.99], entropy, mse, auto. Default: minmax.", valueName: "method"))
+      "How ranges are chosen: minmax, percentile[:99.99], entropy, mse, auto. Default: minmax; with --weights mse or rtn, default mse.",
+      valueName: "method"))
   var method: String?
 
   @Option(
@@ -111,6 +115,29 @@ struct InsertQDQCommand: ParsableCommand {
     let configuration = try Configuration.load(common.config)
     let path = try ModelLocator.locate(model, configuration)
     let file = try ModelFile(path: path)
+    let output = output ?? ModelLocator.sibling(of: path, ".qdq.onnx")
+    let result: InsertionResult
+    if weightArguments.isWeightOnly {
+      result = try weightOnly(
+        path, target: target ?? configuration.target, to: dryRun ? .nowhere : output == "-" ? .memory : .file(output))
+    } else {
+      result = try inserted(into: file, configuration)
+    }
+    if !dryRun {
+      if output == "-" {
+        try Terminal.write(result.encoded())
+        return
+      }
+      try result.write(to: output, replacingForeign: force)
+    }
+    switch common.format {
+    case .json: try JSON.print(result)
+    case .text: Terminal.out(Self.text(result, output: dryRun ? nil : output, explain: explain))
+    }
+  }
+
+  private func inserted(into file: ModelFile, _ configuration: Configuration) throws -> InsertionResult {
+    let path = file.path
     var settings = InsertionSettings()
     settings.target = target ?? configuration.target ?? settings.target
     if settings.target.hasSuffix(".yaml") || settings.target.hasSuffix(".yml") {
@@ -125,19 +152,7 @@ struct InsertQDQCommand: ParsableCommand {
     settings.exclude = exclude
     let insertion = try Insertion(settings)
     let statistics = try statistics(of: file, configuration)
-    let result = try insertion.run(path, statistics: statistics, dump: dumpIr.map { folder in try dump(into: folder) })
-    let output = output ?? ModelLocator.sibling(of: path, ".qdq.onnx")
-    if !dryRun {
-      if output == "-" {
-        try Terminal.write(result.encoded())
-        return
-      }
-      try result.write(to: output, replacingForeign: force)
-    }
-    switch common.format {
-    case .json: try JSON.print(result)
-    case .text: Terminal.out(Self.text(result, output: dryRun ? nil : output, explain: explain))
-    }
+    return try insertion.run(path, statistics: statistics, dump: dumpIr.map { folder in try dump(into: folder) })
   }
 
   private func statistics(of file: ModelFile, _ configuration: Configuration) throws -> CalibrationStatistics {
@@ -185,7 +200,9 @@ struct InsertQDQCommand: ParsableCommand {
       }
       for decision in result.decisions {
         var what = "stays float"
-        if let scale = decision.scale, let type = decision.elementType {
+        if let type = decision.elementType, let block = decision.blockSize {
+          what = "\(type) in blocks of \(block) on axis \(decision.axis ?? 0)"
+        } else if let scale = decision.scale, let type = decision.elementType {
           let parameters =
             scale.count == 1
             ? "scale \(scale[0]) zero point \(decision.zeroPoint?.first ?? 0)"
@@ -206,7 +223,11 @@ struct InsertQDQCommand: ParsableCommand {
       lines.append("nothing to insert: the model is copied as it is")
     } else {
       lines.append(
-        "\(result.pairs) Q/DQ pairs; \(result.nodes.quantized) nodes quantized, \(result.nodes.float) stay float")
+        "\(result.pairs) \(result.weights == nil ? "Q/DQ pairs" : "weights in integers"); \(result.nodes.quantized) nodes quantized, \(result.nodes.float) stay float"
+      )
+    }
+    if let weights = result.weights {
+      lines.append("\(weights.before) bytes of weights became \(weights.after)")
     }
     if let share = result.macs.share {
       let tenths = Int((share * 1000).rounded())
