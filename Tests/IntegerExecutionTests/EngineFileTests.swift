@@ -65,7 +65,7 @@ import Testing
     let clipped = b.node("Relu", [b.node("Add", [silu, x])])
     let scaled = b.node("Mul", [clipped, b.constant("scale", Tensor(scalar: Float(0.7)))])
     let product = b.node("Mul", [scaled, conv])
-    let shifted = b.node("Sub", [product, b.constant("offsets", Tensor([0.1, 0.2, 0.3, -1], shape: [4]))])
+    let shifted = b.node("Sub", [product, b.constant("offsets", Tensor([Float(0.1), 0.2, 0.3, -1], shape: [4]))])
     let moved = b.node("Transpose", [shifted], [Attribute("perm", ints: [0, 1, 3, 2])])
     let pooled = b.node("AveragePool", [moved], [Attribute("kernel_shape", ints: [2, 2])])
     let shape = b.constant("shape", Tensor([Int64](arrayLiteral: 1, 6, 4, 4), shape: [4]))
