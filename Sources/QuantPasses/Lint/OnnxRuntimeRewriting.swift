@@ -107,7 +107,9 @@ struct OnnxRuntimeRewriting {
         theirs.hasZeroPoint, let real = reader.outputs.first ?? nil, real.readers.count + (real.isOutput ? 1 : 0) <= 1
       else { continue }
       item.quantizer?.type = .uint8
+      item.quantizer?.zeroPoints = quantizer.zeroPoints?.map { $0 + 128 }
       reader.quantizer?.type = .uint8
+      reader.quantizer?.zeroPoints = theirs.zeroPoints?.map { $0 + 128 }
     }
   }
 

@@ -7,7 +7,7 @@ struct Quantizer {
   let isQuantize: Bool
   let scales: [Float]?
   let scaleShape: [Int]?
-  let zeroPoints: [Int]?
+  var zeroPoints: [Int]?
   let hasZeroPoint: Bool
   /// onnxruntime turns int8 into uint8 before it looks for kernels.
   var type: ElementType
