@@ -313,7 +313,8 @@ struct RegionPlacement {
     var seen = Set<Value>()
     for index in units.indices where !isActive[index] {
       for tensor in touched(units[index]) where seen.insert(tensor).inserted {
-        guard case .float(let rule, let reason) = try judge.verdict(tensor), [.drowned, .rescued, .selected].contains(rule)
+        guard case .float(let rule, let reason) = try judge.verdict(tensor),
+          [.drowned, .rescued, .selected].contains(rule)
         else { continue }
         plan.floatTensors.append((tensor, rule, reason))
       }

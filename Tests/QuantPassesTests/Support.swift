@@ -19,9 +19,10 @@ func measure(_ model: Model, samples: [[String: Tensor]]) throws -> ModelStatist
       where use.index == 0 && ["Conv", "Gemm", "MatMul"].contains(use.node.opType) && tensor.rank >= 2 {
         let axis = use.node.opType == "Conv" ? 1 : tensor.rank - 1
         let layout = try ChannelLayout(shape: tensor.shape, axis: axis)
-        var entry = sums[value.name] ?? (
-          axis, ExactSums(count: layout.channels), ExactSums(count: layout.channels), 0
-        )
+        var entry =
+          sums[value.name] ?? (
+            axis, ExactSums(count: layout.channels), ExactSums(count: layout.channels), 0
+          )
         let values = tensor.array(Float.self)
         for channel in 0..<layout.channels {
           layout.forEach(channel) {
