@@ -63,6 +63,7 @@ conformance: build venv
 interop: build venv
 	$(PYTHON) Tests/python/compare_with_onnxruntime.py
 	$(PYTHON) Tests/python/check_qdq.py
+	$(PYTHON) Tests/python/survey.py
 	$(PYTHON) Tests/python/weight_only.py
 
 accuracy: build venv

@@ -19,7 +19,7 @@ enum Overwriting {
 
   static func check(statistics path: String) throws(QuantizerError) {
     guard isFile(path) else { return }
-    if (try? StatisticsFile(path: path)) != nil { return }
+    if StatisticsFile.isStatistics(path: path) { return }
     throw refusal(path)
   }
 

@@ -296,6 +296,11 @@ def refusals(report, folder):
     report.check("--force overwrites it", outcome.code == 0, outcome)
     outcome = onnxq("calibrate", "digits.onnx", "--data", "calibration", cwd=folder)
     report.check("its own file is overwritten without --force", outcome.code == 0, outcome)
+    older = bytearray((folder / "digits.calib").read_bytes())
+    older[8:12] = (1).to_bytes(4, "little")
+    (folder / "digits.calib").write_bytes(older)
+    outcome = onnxq("calibrate", "digits.onnx", "--data", "calibration", cwd=folder)
+    report.check("and so is one of an older version", outcome.code == 0, outcome)
 
 
 def help_texts(report, folder):

@@ -16,7 +16,7 @@ from support import Report, onnxq, shared_data, write_samples
 def targets():
     """As `insert-qdq --help` lists them."""
     listed = re.search(r"The engine: ([\w\s,.-]+?)\. Default", onnxq("insert-qdq", "--help").stdout)
-    return re.split(r",\s*", " ".join(listed.group(1).split()))
+    return [name for name in re.split(r",\s*", " ".join(listed.group(1).split())) if re.fullmatch(r"[a-z0-9-]+", name)]
 
 
 def one_model(report, entry, chosen, count, folder):

@@ -40,7 +40,7 @@ def survey(report, entry, targets, folder):
             report.check(f"{name}: loads", False, error)
             continue
         report.check(f"{name}: loads", True)
-        share = outcome.json["macs"]["share"]
+        share = outcome.json["macs"].get("share")
         shares.append(f"{target} {outcome.json['pairs']}" + (f" ({share:.1%})" if share is not None else ""))
     report.line(f"  {entry.name:20} pairs (share of MACs): {', '.join(shares)}")
 

@@ -215,6 +215,12 @@ extension StatisticsFile {
     withExtendedLifetime(file) {}
   }
 
+  /// Whether a file begins as statistics do, of this version or of another.
+  package static func isStatistics(path: String) -> Bool {
+    guard let file = try? mapFile(path) else { return false }
+    return file.bytes.prefix(magic.count).elementsEqual(magic)
+  }
+
   /// - Throws: for anything that `encoded` does not write.
   package init(decoding bytes: UnsafeRawBufferPointer, location: String) throws(DataError) {
     var header = StatisticsReader(bytes, location: location)
