@@ -62,6 +62,7 @@ unit: build node-suite
 # The onnx package's node tests, every operator, through `onnxq test`.
 conformance: build venv
 	$(PYTHON) Tests/python/conformance.py
+	$(PYTHON) Tests/python/model_tests.py
 
 # Ends with 1 on purpose: a recording is no test.
 conformance-table: build venv
@@ -130,9 +131,12 @@ check-kernels: machine
 	build/float_harness $(KERNEL_ROUNDS) 1
 	build/integer_harness $(KERNEL_ROUNDS) 1
 
-# The unit tests, Swift and C, under the address sanitizer, in a build folder of its own.
+# The unit tests, the node tests and the model tests under the address sanitizer, in a build folder of its own.
 check-addresses: machine node-suite
 	ONNXQ_NODE_SUITE=$(CURDIR)/.cache/node-suite ONNXQ_MUTATIONS=1000 $(SWIFT_TEST) --sanitize address --scratch-path .build-asan $(ADDRESS_TESTS)
+	$(SWIFT_BUILD) --sanitize address --scratch-path .build-asan --product onnxq
+	ONNXQ=$(CURDIR)/.build-asan/$(CONFIGURATION)/onnxq $(PYTHON) Tests/python/conformance.py
+	ONNXQ=$(CURDIR)/.build-asan/$(CONFIGURATION)/onnxq $(PYTHON) Tests/python/model_tests.py
 
 # The table of docs/benchmarks.md: onnxruntime's quantizer on the same models. Its histograms of YOLOX take gigabytes.
 peers: build venv
