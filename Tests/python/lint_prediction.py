@@ -62,7 +62,7 @@ class Reality:
     """onnxruntime's own optimized graph."""
 
     def __init__(self, model, path):
-        self.original = model
+        self.original_names = {node.name for node in model.graph.node}
         target = path.with_suffix(".optimized.onnx")
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -108,9 +108,27 @@ class Reality:
             return INTEGER_TYPES.get(self.types.get(node.input[0]), "float")
         return "float"
 
+    def made_of(self, node):
+        """The node that onnxruntime made in the place of one: a Gemm of MatMul and Add, a Transpose with a new name."""
+        if node.op_type == "MatMul":
+            return self.nodes.get(f"{node.name}/MatMulAddFusion")
+        if node.op_type == "Add":
+            sources = [self.sources[value] for value in node.input if value in self.sources]
+            return next((self.made_of(source) for source in sources if source.op_type == "MatMul"), None)
+        if node.op_type == "Transpose":
+            readers = list(self.readers[node.output[0]])
+            while readers and readers[0].op_type in PAIR:
+                readers = list(self.readers[readers[0].output[0]])
+            for reader in readers:
+                place = self.nodes.get(reader.name)
+                source = self.producers.get(place.input[0]) if place is not None and place.input else None
+                if source is not None and source.op_type == "Transpose" and source.name not in self.original_names:
+                    return source
+        return None
+
     def of(self, node):
         """`none` for a node that left no trace."""
-        found = self.nodes.get(node.name)
+        found = self.nodes.get(node.name) or self.made_of(node)
         if found is not None:
             return self.of_kernel(found)
         queue, seen = list(node.output), set()

@@ -26,6 +26,8 @@ final class EngineGraph {
     var quantizer: Quantizer?
     /// The engine quantizes the float weight and bias of this node itself.
     var quantizesOperands = false
+    /// A Q whose input is known when the model is loaded.
+    var readsConstant = false
     /// A MatMul that took in the Add behind it.
     var becomesGemm = false
 
@@ -72,6 +74,11 @@ final class EngineGraph {
   }
 
   func drop(_ item: Item) { items.removeAll { $0 === item } }
+
+  /// The item reads nothing any more.
+  func detach(_ item: Item) {
+    for edge in item.inputs { edge?.readers.removeAll { $0.item === item } }
+  }
 
   /// Takes out an item with one input and one output that passes its input through.
   func bypass(_ item: Item) {
