@@ -19,7 +19,7 @@ extension OnnxRuntimeRewriting {
       var extents: [Int] = []
       let isFolded = concat.inputs.allSatisfy { edge in
         guard let edge else { return false }
-        if let constant = graph.context.constants.tensor(edge.value)?.integers {
+        if let constant = integers(edge) {
           extents += constant
         } else if isExtent(edge, extents.count, of: root) {
           extents.append(0)
@@ -34,6 +34,20 @@ extension OnnxRuntimeRewriting {
       wanted.readers = []
       removeUnread(concat, "its result is read off the Reshape '\(node.label)' ahead")
     }
+  }
+
+  /// The elements of a constant, also behind operators that keep them.
+  private func integers(_ edge: EngineGraph.Edge) -> [Int]? {
+    var edge = edge
+    for _ in 0..<8 {
+      if let integers = graph.context.constants.tensor(edge.value)?.integers { return integers }
+      guard let producer = edge.producer,
+        producer.node?.isStandard("Unsqueeze", "Squeeze", "Reshape", "Identity", "Cast") == true,
+        let input = producer.input(0)
+      else { return nil }
+      edge = input
+    }
+    return nil
   }
 
   private func isExtent(_ edge: EngineGraph.Edge, _ index: Int, of root: EngineGraph.Edge) -> Bool {
