@@ -90,7 +90,8 @@ final class EngineGraph {
     items.removeAll { $0 === item }
   }
 
-  /// Puts Q and one DQ per reader between an edge and those readers; the new DQ items, in order.
+  /// Puts Q and one DQ per reader between an edge and those readers, without any before an output of the graph; the new
+  /// DQ items, in order.
   @discardableResult
   func insertPair(_ edge: Edge, _ readers: [Reader], _ quantizer: Quantizer) -> [Item] {
     let quantize = Item(nil, "QuantizeLinear")
@@ -100,7 +101,7 @@ final class EngineGraph {
     codes.producer = quantize
     quantize.outputs = [codes]
     var made: [Item] = []
-    for reader in readers {
+    for reader in readers.isEmpty ? [nil] : readers.map(Optional.some) {
       let dequantize = Item(nil, "DequantizeLinear")
       dequantize.quantizer = quantizer
       dequantize.inputs = [nil]
@@ -108,7 +109,7 @@ final class EngineGraph {
       real.producer = dequantize
       dequantize.outputs = [real]
       setInput(dequantize, 0, codes)
-      setInput(reader.item, reader.index, real)
+      if let reader { setInput(reader.item, reader.index, real) } else { real.isOutput = true }
       made.append(dequantize)
     }
     setInput(quantize, 0, edge)

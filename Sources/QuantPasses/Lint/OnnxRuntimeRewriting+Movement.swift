@@ -128,4 +128,22 @@ extension OnnxRuntimeRewriting {
       }
     }
   }
+
+  /// A Pad with zeros becomes the pads of the convolution behind it.
+  mutating func fusePads() {
+    for item in graph.items {
+      guard let node = item.node, node.isStandard("Pad"), node.string("mode") ?? "constant" == "constant",
+        let output = item.outputs.first ?? nil, !output.isOutput, output.readers.count == 1,
+        let reader = output.readers.first, reader.index == 0, let next = reader.item.node,
+        next.isStandard("Conv"), next.string("auto_pad") ?? "NOTSET" == "NOTSET", item.input(3) == nil,
+        let pads = node.ints("pads") ?? graph.context.constants.tensor(item.input(1)?.value)?.integers,
+        pads.count >= 6, pads.count.isMultiple(of: 2), pads.allSatisfy({ $0 >= 0 }),
+        [0, 1, pads.count / 2, pads.count / 2 + 1].allSatisfy({ pads[$0] == 0 })
+      else { continue }
+      if let value = item.input(2), graph.context.constants.tensor(value.value)?.floats?.first != 0 { continue }
+      if node.float("value") ?? 0 != 0 { continue }
+      removed[node] = "it becomes the pads of '\(next.label)'"
+      graph.bypass(item)
+    }
+  }
 }

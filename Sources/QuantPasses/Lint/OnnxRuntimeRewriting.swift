@@ -25,12 +25,14 @@ struct OnnxRuntimeRewriting {
     removeIdentities()
     foldExtents()
     mergeEqual()
-    absorbActivations()
+    fusePads()
     fuseBiases()
     propagateBackward()
     propagateForward()
     cancelTransposes()
     quantizeOperands()
+    // The saturating Q takes over from Relu and Clip after Q/DQ have been propagated.
+    absorbActivations()
     if !hasSignedKernels { makeUnsigned() }
   }
 
