@@ -3,7 +3,7 @@
 Every float model of the zoo is quantized by onnxq for several targets and by onnxruntime's own `quantize_static` in several
 ways; models that hold Q/DQ already are taken as they are. The truth is the graph that onnxruntime writes after its extended
 optimizations: a node runs in int8 where an integer kernel bears its name or computes its tensor.
-usage: lint_prediction.py [--folder FOLDER] [MODEL...]
+usage: lint_prediction.py [--all] [--folder FOLDER] [MODEL...]
 """
 import argparse
 import collections
@@ -19,10 +19,15 @@ import zoo
 from support import Report, onnxq, shared_data, write_samples
 
 TARGETS = ("onnxruntime", "integer", "tensorrt")
+ALL_TARGETS = TARGETS + ("onnxruntime-avx2", "onnxruntime-arm64", "openvino", "qnn", "tensorrt-dla")
 PEERS = {
     "quantize_static int8 per channel": {"per_channel": True},
     "quantize_static uint8": {"activation_type": QuantType.QUInt8},
     "quantize_static int8 symmetric": {"per_channel": True, "extra_options": {"ActivationSymmetric": True}},
+}
+MORE_PEERS = {
+    "quantize_static int8": {},
+    "quantize_static reduced": {"reduce_range": True, "extra_options": {"WeightSymmetric": False}},
 }
 PAIR = ("QuantizeLinear", "DequantizeLinear")
 INTEGER_KERNELS = ("QGemm", "MatMulIntegerToFloat", "MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul")
@@ -181,19 +186,19 @@ def compare(report, name, source, folder, counts):
     report.check(f"{name}: every node", not wrong, "; ".join(wrong[:4]) + (f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""))
 
 
-def quantized(entry, folder, report):
+def quantized(entry, folder, report, targets=TARGETS, peers=PEERS):
     """Names and paths of quantized forms of a float model."""
     samples = entry.calibration(2 if entry.name in ("minilm", "yolox-nano") else 6)
     data = write_samples(folder / "data", samples)
     statistics = folder / "model.calib"
     outcome = onnxq("calibrate", entry.path, "--data", data, "-o", statistics)
     if report.check(f"{entry.name}: calibrate", outcome.code == 0, outcome):
-        for target in TARGETS:
+        for target in targets:
             path = folder / f"{target}.onnx"
             outcome = onnxq("insert-qdq", entry.path, "--target", target, "--calibration", statistics, "-o", path)
             if report.check(f"{entry.name}: insert-qdq for {target}", outcome.code == 0, outcome):
                 yield f"{entry.name} for {target}", path
-    for name, options in PEERS.items():
+    for name, options in peers.items():
         path = folder / f"{name.replace(' ', '-')}.onnx"
         try:
             quantize_static(str(entry.path), str(path), Samples(samples), quant_format=QuantFormat.QDQ, **options)
@@ -206,8 +211,10 @@ def quantized(entry, folder, report):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=pathlib.Path, help="judge the Q/DQ models of this folder instead")
+    parser.add_argument("--all", action="store_true", help="every target, and quantize_static in more ways")
     parser.add_argument("models", nargs="*")
     options = parser.parse_args()
+    targets, peers = (ALL_TARGETS, PEERS | MORE_PEERS) if options.all else (TARGETS, PEERS)
     logging.disable(logging.WARNING)
     onnxruntime.set_default_logger_severity(4)
     report = Report("lint and onnxruntime")
@@ -225,7 +232,7 @@ def main():
                 if entry.kind == "q":
                     compare(report, entry.name, entry.path, folder, counts)
                     continue
-                for name, path in quantized(entry, folder, report):
+                for name, path in quantized(entry, folder, report, targets, peers):
                     compare(report, name, path, folder, counts)
     report.line("  " + ", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
     report.finish()
