@@ -66,6 +66,7 @@ interop: build venv
 	$(PYTHON) Tests/python/survey.py
 	$(PYTHON) Tests/python/weight_only.py
 	$(PYTHON) Tests/python/lint_prediction.py
+	$(PYTHON) Tests/python/strip_and_fix.py
 
 accuracy: build venv
 	$(PYTHON) Tests/python/accuracy.py
@@ -104,6 +105,8 @@ test-full: test
 	$(PYTHON) Tests/python/compare_with_onnxruntime.py --samples 50
 	$(PYTHON) Tests/python/lint_prediction.py --all
 	$(PYTHON) Tests/python/fused_macs.py --runs 50
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check openvino==2026.4.1
+	$(PYTHON) Tests/python/openvino_precision.py
 	$(MAKE) peers
 	$(MAKE) bench
 

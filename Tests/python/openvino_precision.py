@@ -75,6 +75,7 @@ def judged(report, name, path, macs, counts):
         expected = reality.of(node)
         if expected is None:
             counts["unnamed"] += 1
+            report.line(f"  {name}: no layer can be told for {node.op_type} {node.name}")
             continue
         counts["nodes"] += 1
         total += macs.get(node.name, 0) if expected == "int8" else 0

@@ -10,7 +10,8 @@ extension LintRule {
     "OV003", .warning, "Weights are int8 and symmetric: zero points of weights cost a pass over the input.",
     fix: "use int8 weights with zero point 0")
   static let ovUnit = LintRule(
-    "OV004", .warning, "The pair on an input of the graph has another scale than 1: OpenVINO drops such a pair.",
+    "OV004", .warning,
+    "The pair behind a transposed input of the graph has another scale than 1: OpenVINO drops such a pair.",
     fix: "give the tensor a range that is a little wider")
   static let qnnFloat = LintRule(
     "QNN001", .warning, "Every operator reads DQ and feeds Q: float islands leave the accelerator.",
@@ -92,7 +93,7 @@ struct RegionRules {
     if node.opType == "MatMul", !context.isConstantOperand(node.input(1)), isAttention(node, context) {
       return ("float", nil, "the products of an attention and its Softmax are one fused subgraph")
     }
-    if data.scales == [1], data.hasZeroPoint(0), isInput(data, context) {
+    if data.scales == [1], data.hasZeroPoint(0), isTransposedInput(data, context) {
       return ("float", .ovUnit, "the pair on its input, of scale 1 and zero point 0, is dropped")
     }
     if !weight.hasZeroPoint(0) { return ("int8", .ovWeight, "has a weight with a zero point") }
@@ -129,17 +130,12 @@ struct RegionRules {
     return false
   }
 
-  /// Nothing is computed before the pair.
-  private func isInput(_ quantizer: Quantizer, _ context: LintContext) -> Bool {
-    var value = quantizer.node.input(0)
-    for _ in 0..<8 {
-      guard let current = value else { return false }
-      if context.graph.isInput(current) { return true }
-      guard let producer = current.producer, context.quantizers[producer] != nil || producer.isStandard("Transpose")
-      else { return false }
-      value = producer.input(0)
-    }
-    return false
+  /// The pair stands behind a Transpose of an input of the graph.
+  private func isTransposedInput(_ quantizer: Quantizer, _ context: LintContext) -> Bool {
+    var node = quantizer.node.input(0)?.producer
+    if let quantize = node, context.quantizers[quantize] != nil { node = quantize.input(0)?.producer }
+    guard let node, node.isStandard("Transpose"), let value = node.input(0) else { return false }
+    return context.graph.isInput(value)
   }
 }
 
