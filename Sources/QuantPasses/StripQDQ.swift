@@ -104,7 +104,9 @@ package struct StripQDQ: Pass {
     if let original {
       for name in names.reversed() where !taken.contains(name) || name == output.name || name == codes.name {
         guard let item = original.graph.initializers.first(where: { $0.value.name == name }),
-          item.literal.dims == tensor.shape.map(Int64.init)
+          item.literal.dims == tensor.shape.map(Int64.init),
+          // Codes of a model that was quantized before are no constant that a DQ could give way to.
+          item.literal.dataType.flatMap({ ElementType(rawValue: $0) })?.isFloatingPoint == true
         else { continue }
         return (Value(name, type: item.value.type ?? .tensor(.float32, tensor.shape)), item.literal)
       }

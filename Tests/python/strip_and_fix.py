@@ -7,6 +7,7 @@ usage: strip_and_fix.py [MODEL...]
 """
 import argparse
 import pathlib
+import shutil
 import tempfile
 
 import numpy
@@ -105,12 +106,15 @@ def strip(report, entry, folder):
 
 def fix(report, entry, folder):
     sample = entry.evaluation(1)[0]
+    # External data is named by its place beside the model.
+    source = pathlib.Path(shutil.copytree(entry.path.parent, folder / "model")) / entry.path.name
+    folder = source.parent
     for target in ("onnxruntime", "tensorrt", "openvino"):
         label = f"{entry.name}: lint --fix for {target}"
-        before = onnxq("lint", entry.path, "--target", target, "--format", "json", "--quiet")
+        before = onnxq("lint", source, "--target", target, "--format", "json", "--quiet")
         fixed = folder / f"fixed-{target}.onnx"
         outcome = onnxq(
-            "lint", entry.path, "--target", target, "--fix", "-o", fixed, "--force", "--format", "json", "--quiet"
+            "lint", source, "--target", target, "--fix", "-o", fixed, "--force", "--format", "json", "--quiet"
         )
         if not report.check(label, outcome.code in (0, 1) and before.code in (0, 1), outcome):
             continue
@@ -122,7 +126,7 @@ def fix(report, entry, folder):
             continue
         report.line(f"  {label}: {wanted} findings mended")
         onnx.checker.check_model(str(fixed))
-        expected, outputs = Engine(entry.path).run(sample), Engine(fixed).run(sample)
+        expected, outputs = Engine(source).run(sample), Engine(fixed).run(sample)
         different = [key for key in expected if not numpy.array_equal(outputs[key], expected[key], equal_nan=True)]
         report.check(f"{label}: the same outputs", not different, ", ".join(different))
 
