@@ -76,7 +76,7 @@ struct OnnxRuntimeRewriting {
         let weight = graph.context.constantShape(item.input(1)?.value), weight.count == 2,
         isMatrix(item.input(0)?.value),
         let bias = sum.inputs.first(where: { $0 !== output }) ?? nil,
-        let shape = graph.context.constants.shape(bias.value), shape.last == weight[1],
+        let shape = graph.context.constantShape(bias.value), shape.last == weight[1],
         shape.dropLast().allSatisfy({ $0 == 1 }),
         shape.count <= 2
       else { continue }
