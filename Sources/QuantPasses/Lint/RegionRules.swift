@@ -132,10 +132,16 @@ struct RegionRules {
 
   /// The pair stands behind a Transpose of an input of the graph.
   private func isTransposedInput(_ quantizer: Quantizer, _ context: LintContext) -> Bool {
-    var node = quantizer.node.input(0)?.producer
-    if let quantize = node, context.quantizers[quantize] != nil { node = quantize.input(0)?.producer }
-    guard let node, node.isStandard("Transpose"), let value = node.input(0) else { return false }
-    return context.graph.isInput(value)
+    func source(_ value: Value?) -> Value? {
+      var value = value
+      for _ in 0..<4 {
+        guard let node = value?.producer, context.quantizers[node] != nil else { break }
+        value = node.input(0)
+      }
+      return value
+    }
+    guard let node = source(quantizer.node.input(0))?.producer, node.isStandard("Transpose") else { return false }
+    return source(node.input(0)).map { context.graph.isInput($0) } ?? false
   }
 }
 
