@@ -24,7 +24,7 @@ export ONNXQ := $(CURDIR)/$(BUILD)/onnxq
 SWIFT_BUILD := swift build -c $(CONFIGURATION)
 SWIFT_TEST := swift test -c $(CONFIGURATION) --disable-testable-imports --disable-xctest
 
-.PHONY: all build setup machine venv demo test test-full unit conformance interop end-to-end accuracy bench bench-float format lint \
+.PHONY: all build setup machine venv demo test test-full unit node-suite conformance conformance-table interop end-to-end accuracy bench bench-float format lint \
   cli-reference clean install campaign check-kernels check-addresses peers
 
 all: build
@@ -52,12 +52,21 @@ build: machine
 demo: build
 	@Fixtures/digits/demo
 
-unit: build venv
+# The node tests of the onnx package as files.
+node-suite: venv
+	$(PYTHON) Tests/python/generate_node_tests.py .cache/node-suite
+
+unit: build node-suite
 	ONNXQ_NODE_SUITE=$(CURDIR)/.cache/node-suite $(SWIFT_TEST)
 
 # The onnx package's node tests, every operator, through `onnxq test`.
 conformance: build venv
 	$(PYTHON) Tests/python/conformance.py
+	$(PYTHON) Tests/python/model_tests.py
+
+# Ends with 1 on purpose: a recording is no test.
+conformance-table: build venv
+	$(PYTHON) Tests/python/conformance.py --record
 
 # Float and Q/DQ models held against onnxruntime.
 interop: build venv
@@ -129,9 +138,12 @@ check-kernels: machine
 	build/float_harness $(KERNEL_ROUNDS) 1
 	build/integer_harness $(KERNEL_ROUNDS) 1
 
-# The unit tests, Swift and C, under the address sanitizer, in a build folder of its own.
-check-addresses: machine
-	ONNXQ_MUTATIONS=1000 $(SWIFT_TEST) --sanitize address --scratch-path .build-asan $(ADDRESS_TESTS)
+# The unit tests, the node tests and the model tests under the address sanitizer, in a build folder of its own.
+check-addresses: machine node-suite
+	ONNXQ_NODE_SUITE=$(CURDIR)/.cache/node-suite ONNXQ_MUTATIONS=1000 $(SWIFT_TEST) --sanitize address --scratch-path .build-asan $(ADDRESS_TESTS)
+	$(SWIFT_BUILD) --sanitize address --scratch-path .build-asan --product onnxq
+	ONNXQ=$(CURDIR)/.build-asan/$(CONFIGURATION)/onnxq $(PYTHON) Tests/python/conformance.py
+	ONNXQ=$(CURDIR)/.build-asan/$(CONFIGURATION)/onnxq $(PYTHON) Tests/python/model_tests.py
 
 # The table of docs/benchmarks.md: onnxruntime's quantizer on the same models. Its histograms of YOLOX take gigabytes.
 peers: build venv

@@ -3,8 +3,8 @@ import Glibc
 
 /// A file written beside its target and renamed over it: a run that is killed leaves the old file or the new one.
 ///
-/// Where the file system knows files without a name, it has one only while it is renamed, so that a killed run leaves
-/// nothing else either. A target that exists and is no regular file (a terminal, `/dev/null`, a pipe) is written directly.
+/// Where the file system knows files without a name, it gets its own at once, or where another file has that name, one only while
+/// it is renamed, so that a killed run leaves nothing else either. A target that exists and is no regular file (a terminal, `/dev/null`, a pipe) is written directly.
 package struct AtomicFile: ~Copyable {
   package let path: String
   package let descriptor: Int32
@@ -63,14 +63,17 @@ package struct AtomicFile: ~Copyable {
     return open(directory, temporaryFile | O_DIRECTORY | O_WRONLY | O_CLOEXEC, 0o666)
   }
 
+  /// False with `errno` where that name is taken, or for any other reason.
+  private func link(as name: String) -> Bool {
+    linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0
+  }
+
   /// The temporary file's name, given to it if it has none yet.
   private func named() throws(ModelFormatError) -> String? {
     if temporary == nil || !isNameless { return temporary }
     for attempt in 0..<1000 {
       let candidate = Self.candidate(for: path, attempt)
-      if linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", AT_FDCWD, candidate, AT_SYMLINK_FOLLOW) == 0 {
-        return candidate
-      }
+      if link(as: candidate) { return candidate }
       guard errno == EEXIST else { break }
     }
     throw FileMapping.fault(path, errno)
@@ -89,11 +92,13 @@ package struct AtomicFile: ~Copyable {
     guard temporary != nil else { return }
     guard fsync(descriptor) == 0 else { throw FileMapping.fault(path, errno) }
     let target = name.map { FilePath.join(FilePath.directory(of: path), $0) } ?? path
-    guard let source = try named() else { return }
-    guard rename(source, target) == 0 else {
-      let code = errno
-      unlink(source)
-      throw FileMapping.fault(target, code)
+    if !(isNameless && link(as: target)) {
+      guard let source = try named() else { return }
+      guard rename(source, target) == 0 else {
+        let code = errno
+        unlink(source)
+        throw FileMapping.fault(target, code)
+      }
     }
     isOpen = false
     close(descriptor)

@@ -50,10 +50,12 @@ public struct ModelSummary: Sendable, Encodable {
   public var target: String?
   /// Broken invariants of the graph.
   public var faults: [String]
+  /// What the nodes of the main graph compute; nil unless asked for.
+  public var values: [Port]?
 
   enum CodingKeys: String, CodingKey {
     case schema, file, producer, opsets, inputs, outputs, nodes, operators, initializers, parameters, functions
-    case quantized, target, faults
+    case quantized, target, faults, values
     case irVersion = "ir_version"
     case weightBytes = "weight_bytes"
   }
@@ -61,7 +63,10 @@ public struct ModelSummary: Sendable, Encodable {
 
 extension ModelFile {
   /// What the model holds, counted.
-  public var summary: ModelSummary {
+  public var summary: ModelSummary { summary(listsValues: false) }
+
+  /// - Parameter listsValues: whether `values` is filled; `inferTypes` gives them types.
+  public func summary(listsValues: Bool) -> ModelSummary {
     let graphs = model.graph.allGraphs
     let nodes = graphs.flatMap(\.nodes)
     let initializers = graphs.flatMap(\.initializers)
@@ -86,7 +91,8 @@ extension ModelFile {
       inputs: inputs.map(port), outputs: outputs.map(port), nodes: nodes.count, operators: counts,
       initializers: initializers.count, parameters: parameters, weightBytes: bytes, functions: model.functions.count,
       quantized: isQuantized, target: ProvenanceStamp(model)?.target,
-      faults: GraphVerifier.violations(in: model).map(\.description))
+      faults: GraphVerifier.violations(in: model).map(\.description),
+      values: listsValues ? computedValues.map(port) : nil)
   }
 
   /// The model in ONNX's textual syntax.

@@ -61,7 +61,7 @@ public final class ModelFile {
   /// The outputs in order.
   public var outputs: [Port] { model.graph.outputs.map { Self.port($0.value.name, $0.info.type) } }
 
-  private static func port(_ name: String, _ type: ValueType?) -> Port {
+  static func port(_ name: String, _ type: ValueType?) -> Port {
     let shape = type?.tensorType?.shape?.map { dimension in
       if case .value(let extent) = dimension.extent { Int(extent) } else { -1 }
     }

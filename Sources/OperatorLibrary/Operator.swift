@@ -19,6 +19,10 @@ package protocol Operator: SendableMetatype {
   /// The output types as far as they follow from the input types; nil entries where nothing is known.
   static func infer(_ node: OperatorNode, _ inputs: [InferredValue?]) throws -> [InferredValue?]
 
+  /// What a nested graph is called with, by position, as far as it follows from the node's inputs; nil when it
+  /// is never run with these.
+  static func bodyInputs(_ node: OperatorNode, _ body: Graph, _ inputs: [InferredValue?]) -> [InferredValue?]?
+
   /// How placement rules see the operator.
   static var quantization: QuantizationTraits { get }
 
@@ -31,6 +35,9 @@ extension Operator {
   // Not `String(describing:)`, which looks through all conformances of the program for each type.
   package static var opType: String { _typeName(Self.self, qualified: false) }
   package static func infer(_ node: OperatorNode, _ inputs: [InferredValue?]) throws -> [InferredValue?] { [] }
+  package static func bodyInputs(
+    _ node: OperatorNode, _ body: Graph, _ inputs: [InferredValue?]
+  ) -> [InferredValue?]? { [] }
   package static var quantization: QuantizationTraits { .none }
   package static func macs(_ node: OperatorNode, inputs: [[Int]?], outputs: [[Int]?]) -> Int { 0 }
 }

@@ -8,6 +8,8 @@ package struct OperatorNode {
   package let opset: Int
   /// Inputs that are constants (initializers, results of constant folding); nil for the others.
   package let constants: [Tensor?]
+  /// What inference found of the outputs of nested graphs.
+  private var bodyTypes: [ObjectIdentifier: [InferredValue?]] = [:]
 
   package init(_ node: Node, opset: Int, constants: [Tensor?] = []) {
     self.node = node
@@ -76,6 +78,23 @@ package struct OperatorNode {
   package func graph(_ name: String) throws -> Graph {
     guard case .graph(let graph) = node.attribute(name) else { throw mismatch(name, "a graph") }
     return graph
+  }
+
+  package mutating func setOutputTypes(of body: Graph, _ types: [InferredValue?]) {
+    bodyTypes[ObjectIdentifier(body)] = types
+  }
+
+  /// The types of a nested graph's outputs: inferred, and declared where that is all that is known.
+  func outputTypes(of body: Graph) -> [ValueType?] {
+    let inferred = bodyTypes[ObjectIdentifier(body)] ?? []
+    return body.outputs.enumerated().map { index, port in
+      guard index < inferred.count, let found = inferred[index]?.type else { return port.info.type }
+      guard let own = found.tensorType, let declared = port.info.type?.tensorType?.shape else { return found }
+      guard let shape = own.shape else { return port.info.type }
+      guard shape.count == declared.count else { return found }
+      let dimensions = zip(shape, declared).map { $0.extent == .unknown ? $1 : $0 }
+      return InferredValue.tensor(found.elementType, dimensions: dimensions).type
+    }
   }
 
   private func mismatch(_ name: String, _ expected: String) -> OperatorError {

@@ -20,6 +20,17 @@ package enum TestFiles {
 
   package static func sharedModel(_ path: String) -> String? { shared.map { "\($0)/models/\(path)" } }
 
+  /// The generated node tests of the onnx package (`ONNXQ_NODE_SUITE`); nil where they are absent, but not in CI.
+  package static let nodeSuite: String? = {
+    let environment = ProcessInfo.processInfo.environment
+    if let path = environment["ONNXQ_NODE_SUITE"], FileManager.default.fileExists(atPath: path + "/version") {
+      return path
+    }
+    if environment["CI"] == "true" { fatalError("CI runs without the node tests: 'make node-suite', ONNXQ_NODE_SUITE") }
+    print("skipped: no node tests (make node-suite, ONNXQ_NODE_SUITE)")
+    return nil
+  }()
+
   /// A new empty folder, removed at the end of the process by the system's temporary-file cleaning.
   package static func scratch(_ name: String) throws -> String {
     let path = FileManager.default.temporaryDirectory.path + "/onnxq-\(name)-\(UInt64.random(in: 0...(.max)))"

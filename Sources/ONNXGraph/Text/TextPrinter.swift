@@ -219,7 +219,8 @@ package struct TextPrinter {
 
   // MARK: Types
 
-  private static func text(_ type: ValueType?) -> String {
+  /// A type as declarations spell it; "" where it is unknown.
+  package static func text(_ type: ValueType?) -> String {
     switch type?.kind {
     case nil, .some(.none): ""
     case .tensor(let tensor): text(tensor)

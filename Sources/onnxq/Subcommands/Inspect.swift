@@ -8,10 +8,12 @@ struct Inspect: ParsableCommand {
     discussion: """
       Examples:
         onnxq inspect model.onnx
+        onnxq inspect model.onnx --types
         onnxq inspect model.calib --format json
         onnxq inspect model.engine --check
 
-      Constants of more than 16 elements are shown by their size; --full prints them all. Of an engine every step \
+      Constants of more than 16 elements are shown by their size; --full prints them all. --types works out the type \
+      and shape of every value; with json they are listed as "values". Of an engine every step \
       is listed with its multiplier, shift, layout and bytes; --check also reads all of it and compares the hashes.
       """)
 
@@ -22,6 +24,9 @@ struct Inspect: ParsableCommand {
 
   @Flag(help: "Print every element of every constant.")
   var full = false
+
+  @Flag(help: "Work out the type and shape of every value.")
+  var types = false
 
   @Flag(help: "Compare the content of an engine with its hashes; exit code 1 when it has changed.")
   var check = false
@@ -46,8 +51,9 @@ struct Inspect: ParsableCommand {
       return
     }
     let model = try ModelFile(path: file)
+    if types { try model.inferTypes() }
     switch common.format {
-    case .json: try JSON.print(model.summary)
+    case .json: try JSON.print(model.summary(listsValues: types))
     case .text: Terminal.out(model.text(full: full))
     }
   }

@@ -41,8 +41,8 @@ package enum Loop: Operator {
   package static func infer(_ node: OperatorNode, _ inputs: [InferredValue?]) throws -> [InferredValue?] {
     let body = try node.graph("body")
     let carriedCount = max(0, inputs.count - 2)
-    return body.outputs.dropFirst().enumerated().map { index, port in
-      guard let type = port.info.type else { return nil }
+    return node.outputTypes(of: body).dropFirst().enumerated().map { index, type in
+      guard let type else { return nil }
       if index < carriedCount {
         // Shapes of carried values may change from iteration to iteration.
         guard type.tensorType != nil else { return InferredValue(type) }
@@ -50,5 +50,15 @@ package enum Loop: Operator {
       }
       return .tensor(type.elementType, dimensions: type.tensorType?.shape.map { [.unknown] + $0 })
     }
+  }
+
+  package static func bodyInputs(
+    _ node: OperatorNode, _ body: Graph, _ inputs: [InferredValue?]
+  ) -> [InferredValue?]? {
+    [.tensor(.int64, []), .tensor(.bool, [])]
+      + inputs.dropFirst(2).map { carried in
+        guard let carried, carried.type.tensorType != nil else { return carried }
+        return .tensor(carried.elementType, dimensions: nil)
+      }
   }
 }

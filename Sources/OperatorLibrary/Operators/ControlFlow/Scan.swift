@@ -57,10 +57,12 @@ package enum Scan: Operator {
   }
 
   /// State and, behind a batch and a time axis, what the body declares.
-  private static func batchedTypes(_ loop: ScanLoop, _ inputs: [InferredValue?]) -> [InferredValue?] {
+  private static func batchedTypes(_ node: OperatorNode, _ loop: ScanLoop, _ inputs: [InferredValue?])
+    -> [InferredValue?]
+  {
     let dims = ShapeInference.input(inputs, loop.stateCount)?.dimensions
-    return loop.body.outputs.enumerated().map { index, port in
-      let type = port.info.type?.tensorType
+    return node.outputTypes(of: loop.body).enumerated().map { index, type in
+      let type = type?.tensorType
       let element = type?.elementType.flatMap(ElementType.init)
       if index < loop.stateCount { return ShapeInference.input(inputs, index) ?? .tensor(element, dimensions: nil) }
       let leading = dims.flatMap { $0.count >= 2 ? Array($0[..<2]) : nil } ?? [.unknown, .unknown]
@@ -70,9 +72,9 @@ package enum Scan: Operator {
 
   package static func infer(_ node: OperatorNode, _ inputs: [InferredValue?]) throws -> [InferredValue?] {
     let loop = try ScanLoop(node)
-    guard node.opset >= 9 else { return batchedTypes(loop, Array(inputs.dropFirst())) }
-    return loop.body.outputs.enumerated().map { index, port in
-      guard let type = port.info.type?.tensorType else { return nil }
+    guard node.opset >= 9 else { return batchedTypes(node, loop, Array(inputs.dropFirst())) }
+    return node.outputTypes(of: loop.body).enumerated().map { index, type in
+      guard let type = type?.tensorType else { return nil }
       let element = type.elementType.flatMap(ElementType.init)
       if index < loop.stateCount {
         let own = index < inputs.count ? inputs[index] : nil
@@ -83,6 +85,23 @@ package enum Scan: Operator {
       guard let place = try? ShapeArithmetic.axis(axis, rank: shape.count + 1) else { return nil }
       shape.insert(loop.length(inputs) ?? .unknown, at: place)
       return .tensor(element, dimensions: shape)
+    }
+  }
+}
+
+extension Scan {
+  package static func bodyInputs(
+    _ node: OperatorNode, _ body: Graph, _ inputs: [InferredValue?]
+  ) -> [InferredValue?]? {
+    guard node.opset >= 9, let loop = try? ScanLoop(node) else { return [] }
+    return inputs.enumerated().map { index, input in
+      guard index >= loop.stateCount else { return input.map { InferredValue($0.type) } }
+      let place = index - loop.stateCount
+      guard place < loop.scanCount, var dims = input?.dimensions,
+        let axis = try? ShapeArithmetic.axis(loop.inputAxes[place], rank: dims.count)
+      else { return nil }
+      dims.remove(at: axis)
+      return .tensor(input?.elementType, dimensions: dims)
     }
   }
 }

@@ -204,7 +204,16 @@ package enum SequenceMap: Operator {
   }
 
   package static func infer(_ node: OperatorNode, _ inputs: [InferredValue?]) throws -> [InferredValue?] {
-    try node.graph("body").outputs.map { InferredValue(ValueType(.sequence($0.info.type))) }
+    try node.outputTypes(of: node.graph("body")).map { InferredValue(ValueType(.sequence($0))) }
+  }
+
+  package static func bodyInputs(
+    _ node: OperatorNode, _ body: Graph, _ inputs: [InferredValue?]
+  ) -> [InferredValue?]? {
+    inputs.map { input in
+      guard case .sequence(let element) = input?.type.kind else { return input.map { InferredValue($0.type) } }
+      return element.map { InferredValue($0) }
+    }
   }
 }
 

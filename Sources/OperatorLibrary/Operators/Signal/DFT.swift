@@ -86,6 +86,8 @@ enum DFT: Operator {
     let axisInput: Int? = hasAxisInput ? inputs.constant(2)?.integers?.first : -2
     let axisValue: Int? = node.opset < 20 ? try node.int("axis", default: 1) : axisInput
     guard let axisValue else {
+      let keepsLength = !isOneSided && (inputs.count < 2 || inputs[1] == nil)
+      if keepsLength { return [InferredValue(type, extents: extents)] }
       return [
         InferredValue(
           type, extents: extents.indices.map { $0 == extents.count - 1 ? extents[$0] : .unknown })
