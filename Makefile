@@ -75,6 +75,8 @@ interop: build venv
 	$(PYTHON) Tests/python/survey.py
 	$(PYTHON) Tests/python/integer_rounding.py
 	$(PYTHON) Tests/python/weight_only.py
+	$(PYTHON) Tests/python/lint_prediction.py
+	$(PYTHON) Tests/python/strip_and_fix.py
 
 accuracy: build venv
 	$(PYTHON) Tests/python/accuracy.py
@@ -82,6 +84,7 @@ accuracy: build venv
 # The command line: the three commands, equal bytes, broken files, mutations, kills, full disks, the textual form.
 end-to-end: build venv
 	$(PYTHON) Tests/python/cli_reference.py --check
+	$(PYTHON) Tests/python/lint_reference.py --check
 	$(PYTHON) Tests/python/end_to_end.py
 	$(PYTHON) Tests/python/bad_inputs.py
 	$(PYTHON) Tests/python/crashes.py
@@ -110,6 +113,10 @@ test-full: test
 	$(MAKE) campaign
 	$(PYTHON) Tests/python/weight_only.py --large
 	$(PYTHON) Tests/python/compare_with_onnxruntime.py --samples 50
+	$(PYTHON) Tests/python/lint_prediction.py --all
+	$(PYTHON) Tests/python/fused_macs.py --runs 50
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check openvino==2026.4.1
+	$(PYTHON) Tests/python/openvino_precision.py
 	$(MAKE) peers
 	$(MAKE) bench
 
@@ -144,8 +151,10 @@ peers: build venv
 	$(PYTHON) Tests/python/peers.py mobilenetv1 minilm
 	$(PYTHON) Tests/python/peers.py --calibration 16 --samples 20 yolox-nano
 
+# The pages that the program writes: docs/cli.md, and the table of docs/lint.md.
 cli-reference: build
 	$(PYTHON3) Tests/python/cli_reference.py
+	$(PYTHON3) Tests/python/lint_reference.py
 
 bench: build venv
 	$(PYTHON) Tests/python/bench.py

@@ -17,6 +17,8 @@ public struct InsertionSettings: Sendable {
   public var method = "minmax"
   /// Takes the mean error of rounded weights out of the bias, from the recorded channel means.
   public var correctsBias = true
+  /// Folds constants and normalizations and takes Identity and Dropout out; without it only Q/DQ are added.
+  public var folds = true
   /// The share of the multiply-accumulates, 0 to 1, that may run in float so that tensors whose range drowns their
   /// signal stay float; nil quantizes those as well.
   public var rescueBudget: Double? = 0.15
@@ -68,6 +70,7 @@ public struct Insertion {
       }
     }
     options.correctsBias = settings.correctsBias
+    options.folds = settings.folds
     options.rescueBudget = settings.rescueBudget
     options.missingData = settings.toleratesMissingData ? .float : .error
     options.include = try settings.include.map { try Selector($0) }
@@ -125,6 +128,7 @@ extension InsertionSettings {
     var result: [String] = []
     if method != standard.method { result.append("--method=\(method)") }
     if !correctsBias { result.append("--bias-correction=none") }
+    if !folds { result.append("--fold=none") }
     if rescueBudget != standard.rescueBudget {
       result.append("--rescue=\(rescueBudget.map { "\($0 * 100)%" } ?? "none")")
     }

@@ -14,6 +14,8 @@ package struct InsertionOptions: Sendable {
   /// signal stay float; nil leaves no such tensor out.
   package var rescueBudget: Double? = 0.15
   package var foldsBatchNormalization = true
+  /// Computes constants, takes Identity and Dropout out and folds normalizations; without it only Q/DQ are added.
+  package var folds = true
   package var missingData = MissingData.error
   package var include: [Selector] = []
   package var exclude: [Selector] = []

@@ -106,9 +106,11 @@ struct OperatorForms {
       add.isStandard("Add"), add.inputs.count == 2, let weight = node.input(1),
       let columns = view.constantShape(view.tensor(weight))?.last, let other = add.input(1 - use[0].index)
     else { return nil }
-    guard view.constants.isConstant(other), let shape = view.constants.shape(other), shape.count <= 3,
+    // An int32 vector behind DQ is what insertion makes of a bias.
+    let stored = view.isDequantized(other) ? other.producer?.input(0) ?? other : other
+    guard view.constants.isConstant(stored), let shape = view.constants.shape(stored), shape.count <= 3,
       shape.dropLast().allSatisfy({ $0 == 1 }), shape.last ?? 1 == columns || shape.last ?? 1 == 1,
-      view.constants.elementType(other) == .float32
+      view.constants.elementType(stored) == (stored === other ? .float32 : .int32)
     else { return nil }
     return Edge(node: add, index: 1 - use[0].index)
   }

@@ -23,8 +23,8 @@ package struct QuantizationPipeline {
   package func run(on model: Model) throws -> InsertionReport {
     var journal: [JournalEntry] = []
     let version = options.target.lowestOpset
-    var passes: [any Pass] = [FoldConstants(), EliminateIdentity()]
-    if options.foldsBatchNormalization { passes.append(FoldBatchNormalization()) }
+    var passes: [any Pass] = options.folds ? [FoldConstants(), EliminateIdentity()] : []
+    if options.folds, options.foldsBatchNormalization { passes.append(FoldBatchNormalization()) }
     let statistics = self.statistics
     passes.append(RaiseOpset(to: version) { statistics[$0]?.shape })
     for pass in passes {

@@ -201,7 +201,9 @@ struct RegionPlacement {
     case .arithmetic, .movement: true
     case .weighted, .product:
       target.placement == .everyTensor
-        ? unit.outputs.contains(where: isReadAsInteger) : target.integerOutput.contains(unit.nodes[0].opType)
+        ? unit.outputs.contains(where: isReadAsInteger)
+        // An activation is part of an integer kernel only where a Q absorbs it.
+        : unit.nodes.contains { target.integerOutput.contains($0.opType) || target.absorbed.contains($0.opType) }
     }
   }
 

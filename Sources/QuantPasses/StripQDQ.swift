@@ -31,6 +31,7 @@ package struct StripQDQ: Pass {
     }
     var removed = Set<Node>()
     var loose: [Value] = []
+    var restored: [String: Value] = [:]
     for node in graph.topologicalOrder() ?? graph.nodes {
       guard let quantizer = context.dequantize(node), let output = node.output(0), let codes = node.input(0) else {
         continue
@@ -64,9 +65,10 @@ package struct StripQDQ: Pass {
         action = "pair removed"
         loose += quantize.inputs.dropFirst().compactMap { $0 }
       } else if !isOutput, let tensor = Self.dequantized(quantizer, context) {
-        let (value, literal) = constant(node, codes, output, tensor, context)
+        let (value, literal) = constant(codes, output, tensor, context, &restored)
         edits += output.uses.map { .setInput($0.node, $0.index, value) }
-        edits += [.remove(node), .addInitializer(value, literal)]
+        edits.append(.remove(node))
+        if let literal { edits.append(.addInitializer(value, literal)) }
         removed.insert(node)
         action = "dequantized"
         loose.append(codes)
@@ -88,29 +90,49 @@ package struct StripQDQ: Pass {
     }
   }
 
-  /// The float constant, under the name that it has in the original where one fits: by the names that quantizers derive.
+  /// The float constant, under the name that it has in the original where one fits: by the names that quantizers derive,
+  /// which may have a number behind them. No literal: the constant is there already.
   private func constant(
-    _ node: Node, _ codes: Value, _ output: Value, _ tensor: Tensor, _ context: LintContext
-  ) -> (Value, TensorLiteral) {
-    var names = [output.name, codes.name]
+    _ codes: Value, _ output: Value, _ tensor: Tensor, _ context: LintContext, _ restored: inout [String: Value]
+  ) -> (Value, TensorLiteral?) {
+    let derived = [output.name, codes.name].flatMap { name -> [String] in
+      let digits = name.reversed().prefix { $0.isNumber }.count
+      let shorter = name.dropLast(digits)
+      return digits > 0 && shorter.hasSuffix("_") ? [name, String(shorter.dropLast())] : [name]
+    }
+    var names = derived
     for suffix in [
       "_quantized", "_DequantizeLinear_Output", "_dequantized", "_QuantizeLinear_Output", "_int8", "_DequantizeLinear",
     ] {
-      for name in [output.name, codes.name] where name.hasSuffix(suffix) {
+      for name in derived where name.hasSuffix(suffix) {
         names.append(String(name.dropLast(suffix.count)))
       }
     }
-    let taken = Set(context.graph.values.map(\.name))
     if let original {
-      for name in names.reversed() where !taken.contains(name) || name == output.name || name == codes.name {
+      for name in names.reversed() {
         guard let item = original.graph.initializers.first(where: { $0.value.name == name }),
-          item.literal.dims == tensor.shape.map(Int64.init)
+          item.literal.dims == tensor.shape.map(Int64.init),
+          // Codes of a model that was quantized before are no constant that a DQ could give way to.
+          item.literal.dataType.flatMap({ ElementType(rawValue: $0) })?.isFloatingPoint == true
         else { continue }
-        return (Value(name, type: item.value.type ?? .tensor(.float32, tensor.shape)), item.literal)
+        if let known = restored[name] { return (known, nil) }
+        if let present = context.graph.initializers.first(where: { $0.value.name == name })?.value,
+          present !== codes, context.constants.elementType(present)?.isFloatingPoint == true
+        {
+          return (present, nil)
+        }
+        guard name == output.name || name == codes.name || !context.graph.values.contains(where: { $0.name == name })
+        else { continue }
+        let value = Value(name, type: item.value.type ?? .tensor(.float32, tensor.shape))
+        restored[name] = value
+        return (value, item.literal)
       }
     }
-    let name = names.last { !taken.contains($0) } ?? output.name
-    return (Value(name, type: .tensor(.float32, tensor.shape)), TensorLiteral(name: name, tensor))
+    let taken = Set(context.graph.values.map(\.name))
+    let name = names.last { !taken.contains($0) && restored[$0] == nil } ?? output.name
+    let value = Value(name, type: .tensor(.float32, tensor.shape))
+    restored[name] = value
+    return (value, TensorLiteral(name: name, tensor))
   }
 
   /// The reals of a constant behind DQ; nil where it is none, or has blocks.

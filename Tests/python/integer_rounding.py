@@ -255,6 +255,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("operators", nargs="*", help=", ".join(OPERATORS))
     options = parser.parse_args()
+    if unknown := set(options.operators) - OPERATORS.keys():
+        parser.error(f"no such operator: {', '.join(sorted(unknown))}")
     report = Report("as onnxruntime rounds")
     print(f"  seed {options.seed}")
     pairs = [("int8", "int8"), ("uint8", "uint8")] + ([("uint8", "int8")] if has_vnni() else [])

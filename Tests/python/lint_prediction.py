@@ -3,7 +3,7 @@
 Every float model of the zoo is quantized by onnxq for several targets and by onnxruntime's own `quantize_static` in several
 ways; models that hold Q/DQ already are taken as they are. The truth is the graph that onnxruntime writes after its extended
 optimizations: a node runs in int8 where an integer kernel bears its name or computes its tensor.
-usage: lint_prediction.py [--folder FOLDER] [MODEL...]
+usage: lint_prediction.py [--all] [--folder FOLDER] [MODEL...]
 """
 import argparse
 import collections
@@ -19,10 +19,15 @@ import zoo
 from support import Report, onnxq, shared_data, write_samples
 
 TARGETS = ("onnxruntime", "integer", "tensorrt")
+ALL_TARGETS = TARGETS + ("onnxruntime-avx2", "onnxruntime-arm64", "openvino", "qnn", "tensorrt-dla")
 PEERS = {
     "quantize_static int8 per channel": {"per_channel": True},
     "quantize_static uint8": {"activation_type": QuantType.QUInt8},
     "quantize_static int8 symmetric": {"per_channel": True, "extra_options": {"ActivationSymmetric": True}},
+}
+MORE_PEERS = {
+    "quantize_static int8": {},
+    "quantize_static reduced": {"reduce_range": True, "extra_options": {"WeightSymmetric": False}},
 }
 PAIR = ("QuantizeLinear", "DequantizeLinear")
 INTEGER_KERNELS = ("QGemm", "MatMulIntegerToFloat", "MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul")
@@ -62,7 +67,7 @@ class Reality:
     """onnxruntime's own optimized graph."""
 
     def __init__(self, model, path):
-        self.original = model
+        self.original_names = {node.name for node in model.graph.node}
         target = path.with_suffix(".optimized.onnx")
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -108,9 +113,27 @@ class Reality:
             return INTEGER_TYPES.get(self.types.get(node.input[0]), "float")
         return "float"
 
+    def made_of(self, node):
+        """The node that onnxruntime made in the place of one: a Gemm of MatMul and Add, a Transpose with a new name."""
+        if node.op_type == "MatMul":
+            return self.nodes.get(f"{node.name}/MatMulAddFusion")
+        if node.op_type == "Add":
+            sources = [self.sources[value] for value in node.input if value in self.sources]
+            return next((self.made_of(source) for source in sources if source.op_type == "MatMul"), None)
+        if node.op_type == "Transpose":
+            readers = list(self.readers[node.output[0]])
+            while readers and readers[0].op_type in PAIR:
+                readers = list(self.readers[readers[0].output[0]])
+            for reader in readers:
+                place = self.nodes.get(reader.name)
+                source = self.producers.get(place.input[0]) if place is not None and place.input else None
+                if source is not None and source.op_type == "Transpose" and source.name not in self.original_names:
+                    return source
+        return None
+
     def of(self, node):
         """`none` for a node that left no trace."""
-        found = self.nodes.get(node.name)
+        found = self.nodes.get(node.name) or self.made_of(node)
         if found is not None:
             return self.of_kernel(found)
         queue, seen = list(node.output), set()
@@ -163,19 +186,19 @@ def compare(report, name, source, folder, counts):
     report.check(f"{name}: every node", not wrong, "; ".join(wrong[:4]) + (f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""))
 
 
-def quantized(entry, folder, report):
+def quantized(entry, folder, report, targets=TARGETS, peers=PEERS):
     """Names and paths of quantized forms of a float model."""
     samples = entry.calibration(2 if entry.name in ("minilm", "yolox-nano") else 6)
     data = write_samples(folder / "data", samples)
     statistics = folder / "model.calib"
     outcome = onnxq("calibrate", entry.path, "--data", data, "-o", statistics)
     if report.check(f"{entry.name}: calibrate", outcome.code == 0, outcome):
-        for target in TARGETS:
+        for target in targets:
             path = folder / f"{target}.onnx"
             outcome = onnxq("insert-qdq", entry.path, "--target", target, "--calibration", statistics, "-o", path)
             if report.check(f"{entry.name}: insert-qdq for {target}", outcome.code == 0, outcome):
                 yield f"{entry.name} for {target}", path
-    for name, options in PEERS.items():
+    for name, options in peers.items():
         path = folder / f"{name.replace(' ', '-')}.onnx"
         try:
             quantize_static(str(entry.path), str(path), Samples(samples), quant_format=QuantFormat.QDQ, **options)
@@ -188,8 +211,10 @@ def quantized(entry, folder, report):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=pathlib.Path, help="judge the Q/DQ models of this folder instead")
+    parser.add_argument("--all", action="store_true", help="every target, and quantize_static in more ways")
     parser.add_argument("models", nargs="*")
     options = parser.parse_args()
+    targets, peers = (ALL_TARGETS, PEERS | MORE_PEERS) if options.all else (TARGETS, PEERS)
     logging.disable(logging.WARNING)
     onnxruntime.set_default_logger_severity(4)
     report = Report("lint and onnxruntime")
@@ -207,7 +232,7 @@ def main():
                 if entry.kind == "q":
                     compare(report, entry.name, entry.path, folder, counts)
                     continue
-                for name, path in quantized(entry, folder, report):
+                for name, path in quantized(entry, folder, report, targets, peers):
                     compare(report, name, path, folder, counts)
     report.line("  " + ", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
     report.finish()

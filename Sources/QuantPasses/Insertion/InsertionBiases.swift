@@ -90,11 +90,12 @@ extension Insertion {
 
   mutating func quantizeBiases(_ corrected: [Edge: Tensor]) throws {
     let constants = Set(plan.constants)
+    let shapes = LintShapes(LintContext(model, graph))
     for operation in plan.weighted {
       guard let edge = operation.bias, !constants.contains(edge) else { continue }
       let old = edge.node.input(edge.index)
       if let old, view.isDequantized(old) { continue }
-      let isOwn = edge.node == operation.node
+      let isOwn = edge.node == operation.node || becomesGemm(operation, shapes)
       let exact = corrected[edge] ?? old.flatMap { view.constants.tensor(view.tensor($0)) }
       if target.bias == .int32, isOwn, let exact, exact.elementType == .float32, let grid = biasGrid(operation, exact) {
         let name = old?.name ?? "\(edge.node.output(0)?.name ?? edge.node.opType)_bias"
@@ -119,6 +120,14 @@ extension Insertion {
         rewire(edge, to: value)
       }
     }
+  }
+
+  /// onnxruntime makes a Gemm of a matrix product and the Add behind it, and quantizes no bias where no Q follows.
+  private func becomesGemm(_ operation: PlacementPlan.Weighted, _ shapes: LintShapes) -> Bool {
+    guard target.placement == .betweenQuantized, let input = operation.node.input(operation.input),
+      let shape = shapes.shape(of: input, depth: 0)
+    else { return false }
+    return shape.count == 2 || (shape.count > 2 && shape.allSatisfy { $0 != nil })
   }
 
   /// s_x · s_w in float32; nil where the bias has another form than one number per output channel or scales are unknown.

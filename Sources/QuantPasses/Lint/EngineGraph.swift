@@ -26,6 +26,8 @@ final class EngineGraph {
     var quantizer: Quantizer?
     /// The engine quantizes the float weight and bias of this node itself.
     var quantizesOperands = false
+    /// A Q whose input is known when the model is loaded.
+    var readsConstant = false
     /// A MatMul that took in the Add behind it.
     var becomesGemm = false
 
@@ -73,6 +75,11 @@ final class EngineGraph {
 
   func drop(_ item: Item) { items.removeAll { $0 === item } }
 
+  /// The item reads nothing any more.
+  func detach(_ item: Item) {
+    for edge in item.inputs { edge?.readers.removeAll { $0.item === item } }
+  }
+
   /// Takes out an item with one input and one output that passes its input through.
   func bypass(_ item: Item) {
     guard let input = item.input(0), let output = item.outputs.first ?? nil else { return }
@@ -83,7 +90,8 @@ final class EngineGraph {
     items.removeAll { $0 === item }
   }
 
-  /// Puts Q and one DQ per reader between an edge and those readers; the new DQ items, in order.
+  /// Puts Q and one DQ per reader between an edge and those readers, without any before an output of the graph; the new
+  /// DQ items, in order.
   @discardableResult
   func insertPair(_ edge: Edge, _ readers: [Reader], _ quantizer: Quantizer) -> [Item] {
     let quantize = Item(nil, "QuantizeLinear")
@@ -93,7 +101,7 @@ final class EngineGraph {
     codes.producer = quantize
     quantize.outputs = [codes]
     var made: [Item] = []
-    for reader in readers {
+    for reader in readers.isEmpty ? [nil] : readers.map(Optional.some) {
       let dequantize = Item(nil, "DequantizeLinear")
       dequantize.quantizer = quantizer
       dequantize.inputs = [nil]
@@ -101,7 +109,7 @@ final class EngineGraph {
       real.producer = dequantize
       dequantize.outputs = [real]
       setInput(dequantize, 0, codes)
-      setInput(reader.item, reader.index, real)
+      if let reader { setInput(reader.item, reader.index, real) } else { real.isOutput = true }
       made.append(dequantize)
     }
     setInput(quantize, 0, edge)

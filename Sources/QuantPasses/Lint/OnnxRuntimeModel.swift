@@ -85,7 +85,9 @@ struct OnnxRuntimeModel {
     let isWeighted = OnnxRuntimeSelection.weighted.contains(node.opType) || node.opType == "ConvTranspose"
     let feeds = item.outputs.contains { $0?.readers.contains { $0.item.quantizes } == true }
     guard reads, feeds || isWeighted || OnnxRuntimeSelection.all.contains(node.opType) else { return nil }
-    let severity: LintRule.Severity = verdict.rule == .ortOperator ? .info : verdict.rule.severity
+    // Nothing asks for integers where no Q follows: the node reads a DQ that stands there for another reader.
+    let isMeant = feeds || isWeighted
+    let severity: LintRule.Severity = verdict.rule == .ortOperator || !isMeant ? .info : verdict.rule.severity
     return LintFinding(
       rule: verdict.rule, severity: severity, node: node.label, tensor: node.output(0)?.name,
       message: "\(node.label) runs in float: \(verdict.reason)", fix: verdict.rule.fix)

@@ -8,7 +8,7 @@ struct OnnxRuntimeRewriting {
   /// Kernels for int8 activations exist on Arm alone; elsewhere int8 pairs become uint8 where they can.
   let hasSignedKernels: Bool
   /// Nodes that are gone, with what became of them.
-  private(set) var removed: [Node: String] = [:]
+  var removed: [Node: String] = [:]
   /// Add nodes that became the bias of a Gemm, with its MatMul.
   private(set) var biases: [Node: Node] = [:]
   /// Relu and Clip that the Q behind them makes superfluous, with the node before them.
@@ -23,23 +23,27 @@ struct OnnxRuntimeRewriting {
   mutating func run() {
     foldConstants()
     removeIdentities()
+    foldExtents()
     mergeEqual()
-    absorbActivations()
+    fusePads()
     fuseBiases()
     propagateBackward()
     propagateForward()
+    cancelTransposes()
     quantizeOperands()
+    // The saturating Q takes over from Relu and Clip after Q/DQ have been propagated.
+    absorbActivations()
     if !hasSignedKernels { makeUnsigned() }
   }
 
-  /// Nodes that move the same elements in the same way are one.
+  /// Nodes that move the same elements in the same way are one; each reader of a quantized tensor has a DQ of its own.
   private mutating func mergeEqual() {
     var first: [String: EngineGraph.Item] = [:]
     for item in graph.items {
       guard let node = item.node, node.isStandard, removed[node] == nil,
         OnnxRuntimeSelection.movement.contains(node.opType),
         let output = item.outputs.first ?? nil, !output.isOutput, item.outputs.count == 1,
-        let source = item.input(0), !graph.isConstant(source)
+        let source = item.input(0), !graph.isConstant(source), source.producer?.dequantizes != true
       else { continue }
       let operands = item.inputs.map { edge -> String in
         guard let edge else { return "" }
@@ -72,7 +76,7 @@ struct OnnxRuntimeRewriting {
         let weight = graph.context.constantShape(item.input(1)?.value), weight.count == 2,
         isMatrix(item.input(0)?.value),
         let bias = sum.inputs.first(where: { $0 !== output }) ?? nil,
-        let shape = graph.context.constants.shape(bias.value), shape.last == weight[1],
+        let shape = graph.context.constantShape(bias.value), shape.last == weight[1],
         shape.dropLast().allSatisfy({ $0 == 1 }),
         shape.count <= 2
       else { continue }
@@ -100,7 +104,8 @@ struct OnnxRuntimeRewriting {
 
   /// int8 becomes uint8 where one Q feeds one DQ that feeds one reader.
   private func makeUnsigned() {
-    for item in graph.items where item.quantizes {
+    // A Q of a constant is computed when the model is loaded, before this: its codes stay as they are.
+    for item in graph.items where item.quantizes && !item.readsConstant {
       guard let quantizer = item.quantizer, quantizer.type == .int8, quantizer.hasZeroPoint, quantizer.isScalar,
         let codes = item.outputs.first ?? nil, !codes.isOutput, codes.readers.count == 1,
         let reader = codes.readers.first?.item, reader.dequantizes, let theirs = reader.quantizer, theirs.type == .int8,
@@ -115,17 +120,21 @@ struct OnnxRuntimeRewriting {
 
   private mutating func foldConstants() {
     var known = Set<ObjectIdentifier>()
+    func isKnown(_ edge: EngineGraph.Edge) -> Bool {
+      graph.isConstant(edge) || known.contains(ObjectIdentifier(edge))
+    }
     for item in graph.items {
+      if item.quantizes, let input = item.input(0) { item.readsConstant = isKnown(input) }
       guard let node = item.node, node.isStandard, item.quantizer == nil, node.subgraphs.isEmpty else { continue }
       if node.opType == "Constant" {
         removed[node] = "a constant"
         if let output = item.outputs.first ?? nil { known.insert(ObjectIdentifier(output)) }
       } else if !item.inputs.isEmpty, !node.opType.hasPrefix("Random"),
-        item.inputs.allSatisfy({ edge in
-          edge.map { graph.isConstant($0) || known.contains(ObjectIdentifier($0)) } ?? true
-        }), item.inputs.contains(where: { $0 != nil })
+        item.inputs.allSatisfy({ $0.map(isKnown) ?? true }) || hasKnownShape(item),
+        item.inputs.contains(where: { $0 != nil })
       {
         removed[node] = "computed from constants when the model is loaded"
+        graph.detach(item)
         for output in item.outputs { output.map { _ = known.insert(ObjectIdentifier($0)) } }
       }
     }

@@ -45,7 +45,9 @@ struct OnnxRuntimeSelection {
       guard let quantizer = output.readers[0].item.quantizes ? output.readers[0].item.quantizer : nil else {
         return (nil, (.ortOutput, "its \(node.opType) '\(node.label)' has no Q behind it"))
       }
-      if let reason = OnnxRuntimeRewriting.isRedundant(node, before: quantizer, graph.context.constants) {
+      // In the words of the model, which may say int8 where the engine has made it uint8.
+      let written = output.readers[0].item.node.flatMap { graph.context.quantizers[$0] } ?? quantizer
+      if let reason = OnnxRuntimeRewriting.isRedundant(node, before: written, graph.context.constants) {
         return (nil, (.ortActivation, "its \(node.opType) '\(node.label)' is not absorbed because \(reason)"))
       }
       last = activation

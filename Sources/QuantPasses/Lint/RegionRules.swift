@@ -9,6 +9,10 @@ extension LintRule {
   static let ovWeight = LintRule(
     "OV003", .warning, "Weights are int8 and symmetric: zero points of weights cost a pass over the input.",
     fix: "use int8 weights with zero point 0")
+  static let ovUnit = LintRule(
+    "OV004", .warning,
+    "The pair behind a transposed input of the graph has another scale than 1: OpenVINO drops such a pair.",
+    fix: "give the tensor a range that is a little wider")
   static let qnnFloat = LintRule(
     "QNN001", .warning, "Every operator reads DQ and feeds Q: float islands leave the accelerator.",
     fix: "put Q/DQ on all its tensors")
@@ -20,7 +24,7 @@ extension LintRule {
     "INT001", .warning, "Every operator but those that move elements runs in integers.",
     fix: "insert Q/DQ for the target integer")
 
-  static let otherTargets = [ovType, ovPartial, ovWeight, qnnFloat, qnnType, qnnDynamic, integerFloat]
+  static let otherTargets = [ovType, ovPartial, ovWeight, ovUnit, qnnFloat, qnnType, qnnDynamic, integerFloat]
 }
 
 /// Targets that take an operator into integers by the Q/DQ around it alone.
@@ -78,7 +82,7 @@ struct RegionRules {
       }
       return ("float", nil, "it has no int8 form, or fuses into what computes its input")
     }
-    let data = context.dequantize(before: node, 0)
+    let data = context.dequantize(before: node, 0) ?? padded(node, context)
     let weight = context.dequantize(before: node, 1)
     guard let data, let weight else {
       return ("float", (data == nil) != (weight == nil) ? .ovPartial : nil, "one of its inputs is float")
@@ -86,8 +90,58 @@ struct RegionRules {
     guard OnnxRuntimeSelection.is8Bit(data.type), OnnxRuntimeSelection.is8Bit(weight.type) else {
       return ("float", .ovType, "\(data.type.name) by \(weight.type.name)")
     }
+    if node.opType == "MatMul", !context.isConstantOperand(node.input(1)), isAttention(node, context) {
+      return ("float", nil, "the products of an attention and its Softmax are one fused subgraph")
+    }
+    if data.scales == [1], data.hasZeroPoint(0), isTransposedInput(data, context) {
+      return ("float", .ovUnit, "the pair on its input, of scale 1 and zero point 0, is dropped")
+    }
     if !weight.hasZeroPoint(0) { return ("int8", .ovWeight, "has a weight with a zero point") }
     return ("int8", nil, "input and weight are quantized")
+  }
+
+  /// The DQ before a Pad with zeros, which a convolution takes in.
+  private func padded(_ node: Node, _ context: LintContext) -> Quantizer? {
+    guard node.isStandard("Conv"), let pad = node.input(0)?.producer, pad.isStandard("Pad"),
+      pad.string("mode") ?? "constant" == "constant", pad.float("value") ?? 0 == 0,
+      pad.input(2) == nil || context.constants.tensor(pad.input(2))?.floats?.first == 0
+    else { return nil }
+    return context.dequantize(before: pad, 0)
+  }
+
+  /// A product of activations whose result a Softmax reads, or that reads one.
+  private func isAttention(_ node: Node, _ context: LintContext) -> Bool {
+    var value = node.input(0)
+    for _ in 0..<8 {
+      guard let producer = value?.producer else { break }
+      if producer.isStandard("Softmax") { return true }
+      guard context.quantizers[producer] != nil || producer.isStandard("Reshape", "Transpose") else { break }
+      value = producer.input(0)
+    }
+    value = node.output(0)
+    for _ in 0..<12 {
+      guard let readers = value?.consumers, readers.count == 1, let reader = readers.first else { break }
+      if reader.isStandard("Softmax") { return true }
+      guard context.quantizers[reader] != nil || reader.isStandard("Add", "Mul", "Div", "Where", "Reshape") else {
+        break
+      }
+      value = reader.output(0)
+    }
+    return false
+  }
+
+  /// The pair stands behind a Transpose of an input of the graph.
+  private func isTransposedInput(_ quantizer: Quantizer, _ context: LintContext) -> Bool {
+    func source(_ value: Value?) -> Value? {
+      var value = value
+      for _ in 0..<4 {
+        guard let node = value?.producer, context.quantizers[node] != nil else { break }
+        value = node.input(0)
+      }
+      return value
+    }
+    guard let node = source(quantizer.node.input(0))?.producer, node.isStandard("Transpose") else { return false }
+    return source(node.input(0)).map { context.graph.isInput($0) } ?? false
   }
 }
 

@@ -61,6 +61,12 @@ struct InsertQDQCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
+      "Fold constants and normalizations and take Identity and Dropout out; with none all nodes stay.",
+      valueName: "all|none"))
+  var fold: Fold = .all
+
+  @Option(
+    help: ArgumentHelp(
       "Share of the multiply-accumulates that may run in float so that tensors whose range drowns their signal stay float.",
       valueName: "percent|none"))
   var rescue = RescueBudget.standard
@@ -84,6 +90,7 @@ struct InsertQDQCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Write the graph as text after each pass.", valueName: "folder"))
   var dumpIr: String?
 
+  enum Fold: String, ExpressibleByArgument, CaseIterable { case all, none }
   enum BiasCorrection: String, ExpressibleByArgument, CaseIterable { case analytic, none }
 
   /// `15`, `15%`, `none`; `auto` is the default.
@@ -146,6 +153,7 @@ struct InsertQDQCommand: ParsableCommand {
     settings.overrides = try overrides.map { try SettingsFile.load($0) }
     settings.method = method ?? configuration.method ?? settings.method
     settings.correctsBias = biasCorrection == .analytic
+    settings.folds = fold == .all
     settings.rescueBudget = rescue.share
     settings.toleratesMissingData = missingData == .float
     settings.include = include
