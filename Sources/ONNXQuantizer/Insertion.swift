@@ -22,6 +22,8 @@ public struct InsertionSettings: Sendable {
   public var rescueBudget: Double? = 0.15
   /// Leaves tensors without usable statistics in float instead of failing.
   public var toleratesMissingData = false
+  /// The opset of the result; nil for the lowest that it needs.
+  public var opset: Int?
   /// Regular expressions on node names, operators (`op:Conv`) or tensors (`tensor:…`); an expression without a match is
   /// an error.
   public var include: [String] = []
@@ -70,6 +72,7 @@ public struct Insertion {
     options.correctsBias = settings.correctsBias
     options.rescueBudget = settings.rescueBudget
     options.missingData = settings.toleratesMissingData ? .float : .error
+    options.opset = settings.opset
     options.include = try settings.include.map { try Selector($0) }
     options.exclude = try settings.exclude.map { try Selector($0) }
     return options
@@ -129,6 +132,7 @@ extension InsertionSettings {
       result.append("--rescue=\(rescueBudget.map { "\($0 * 100)%" } ?? "none")")
     }
     if toleratesMissingData { result.append("--missing-data=float") }
+    if let opset { result.append("--opset=\(opset)") }
     if let targetFile { result.append("--target=\(targetFile.file)") }
     if let overrides { result.append("--overrides=\(overrides.file)") }
     result += include.map { "--include=\($0)" } + exclude.map { "--exclude=\($0)" }

@@ -15,6 +15,8 @@ package struct InsertionOptions: Sendable {
   package var rescueBudget: Double? = 0.15
   package var foldsBatchNormalization = true
   package var missingData = MissingData.error
+  /// The opset of the result; nil for the lowest that it needs.
+  package var opset: Int?
   package var include: [Selector] = []
   package var exclude: [Selector] = []
   package var overrides: [TensorOverride] = []

@@ -22,11 +22,14 @@ package struct QuantizationPipeline {
 
   package func run(on model: Model) throws -> InsertionReport {
     var journal: [JournalEntry] = []
-    let version = options.target.lowestOpset
     var passes: [any Pass] = [FoldConstants(), EliminateIdentity()]
     if options.foldsBatchNormalization { passes.append(FoldBatchNormalization()) }
     let statistics = self.statistics
-    passes.append(RaiseOpset(to: version) { statistics[$0]?.shape })
+    passes.append(
+      SettleOpset(needed: options.target.lowestOpset, requested: options.opset, target: options.target) {
+        statistics[$0]?.shape
+      })
+    let given = model.opset()
     for pass in passes {
       let entries = try pass.run(on: model)
       if !entries.isEmpty { try observe(type(of: pass).name, model) }
@@ -35,6 +38,8 @@ package struct QuantizationPipeline {
     var report = try InsertQDQ(options, statistics: statistics).run(on: model)
     if !report.isUnchanged { try observe("InsertQDQ", model) }
     report.journal = journal + report.journal
+    // A copy of the source would not have the opset that was asked for.
+    if options.opset != nil, model.opset() != given { report.isUnchanged = false }
     return report
   }
 }

@@ -81,6 +81,11 @@ struct InsertQDQCommand: ParsableCommand {
   @Flag(help: "Replace an existing file that onnxq did not write.")
   var force = false
 
+  @Option(
+    help: ArgumentHelp(
+      "The opset of the result. Default: the model's, raised to the lowest that the result needs.", valueName: "n"))
+  var opset: Int?
+
   @Option(help: ArgumentHelp("Write the graph as text after each pass.", valueName: "folder"))
   var dumpIr: String?
 
@@ -148,6 +153,7 @@ struct InsertQDQCommand: ParsableCommand {
     settings.correctsBias = biasCorrection == .analytic
     settings.rescueBudget = rescue.share
     settings.toleratesMissingData = missingData == .float
+    settings.opset = opset
     settings.include = include
     settings.exclude = exclude
     let insertion = try Insertion(settings)
