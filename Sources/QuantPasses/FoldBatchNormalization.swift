@@ -20,18 +20,22 @@ package struct FoldBatchNormalization: Pass {
   }
 
   private func round(_ model: Model) throws -> [JournalEntry] {
-    let graph = model.graph
-    let constants = Constants(graph: graph)
     var names = NameAuthority(model: model)
-    var patch = GraphPatch(model)
-    var used = Set<Node>()
-    for node in graph.nodes where node.isStandard("BatchNormalization") {
-      guard let fold = Fold(node, graph: graph, constants: constants), used.insert(fold.weighted).inserted else {
-        continue
+    var journal: [JournalEntry] = []
+    for graph in model.graph.allGraphs {
+      let constants = Constants(graph: graph)
+      let members = Set(graph.nodes)
+      var patch = GraphPatch(model, graph: graph)
+      var used = Set<Node>()
+      for node in graph.nodes where node.isStandard("BatchNormalization") {
+        guard let fold = Fold(node, graph: graph, constants: constants), members.contains(fold.weighted),
+          used.insert(fold.weighted).inserted
+        else { continue }
+        fold.add(to: &patch, names: &names)
       }
-      fold.add(to: &patch, names: &names)
+      journal += try patch.apply()
     }
-    return try patch.apply()
+    return journal
   }
 }
 

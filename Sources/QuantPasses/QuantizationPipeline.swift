@@ -22,6 +22,7 @@ package struct QuantizationPipeline {
 
   package func run(on model: Model) throws -> InsertionReport {
     var journal: [JournalEntry] = []
+    let names = model.tensorNames
     var passes: [any Pass] = [FoldConstants(), EliminateIdentity()]
     if options.foldsBatchNormalization { passes.append(FoldBatchNormalization()) }
     let statistics = self.statistics
@@ -35,7 +36,7 @@ package struct QuantizationPipeline {
       if !entries.isEmpty { try observe(type(of: pass).name, model) }
       journal += entries
     }
-    var report = try InsertQDQ(options, statistics: statistics).run(on: model)
+    var report = try InsertQDQ(options, statistics: statistics, names: names).run(on: model)
     if !report.isUnchanged { try observe("InsertQDQ", model) }
     report.journal = journal + report.journal
     // A copy of the source would not have the opset that was asked for.

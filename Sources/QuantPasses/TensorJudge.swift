@@ -26,11 +26,17 @@ final class TensorJudge {
   private let statistics: ModelStatistics
   private let options: InsertionOptions
   private let excluded: Set<Value>
+  private let names: [Value: String]
   private var verdicts: [Value: Verdict] = [:]
   private var rescued: [Value: String] = [:]
 
-  init(_ view: QuantizationView, statistics: ModelStatistics, options: InsertionOptions, excluded: Set<Value>) {
+  /// - Parameter names: what the statistics call tensors, where that is not their name.
+  init(
+    _ view: QuantizationView, statistics: ModelStatistics, options: InsertionOptions, excluded: Set<Value>,
+    names: [Value: String] = [:]
+  ) {
     self.view = view
+    self.names = names
     self.statistics = statistics
     self.options = options
     self.excluded = excluded
@@ -49,10 +55,10 @@ final class TensorJudge {
     return verdict
   }
 
-  func statistics(of tensor: Value) -> TensorStatistics? { statistics[tensor.name] }
+  func statistics(of tensor: Value) -> TensorStatistics? { statistics[names[tensor] ?? tensor.name] }
 
   /// The shape that all samples had, else the declared one where it is fixed.
-  func shape(_ tensor: Value) -> [Int]? { statistics[tensor.name]?.shape ?? tensor.type?.staticShape }
+  func shape(_ tensor: Value) -> [Int]? { statistics(of: tensor)?.shape ?? tensor.type?.staticShape }
 
   private func judge(_ tensor: Value) throws -> Verdict {
     if view.pairs[tensor] != nil { return .existing }
@@ -73,7 +79,7 @@ final class TensorJudge {
       let parameters = try options.target.activations.parameters(for: range)
       return .measured(Measured(range: range, parameters: parameters, method: "fixed"))
     }
-    guard let measured = statistics[tensor.name] else {
+    guard let measured = statistics(of: tensor) else {
       // Convolutions read floats, whatever the file declares.
       let isFloat = (view.uses[tensor] ?? []).contains {
         $0.index == 0 && $0.node.isStandard("Conv", "ConvTranspose", "Gemm")
