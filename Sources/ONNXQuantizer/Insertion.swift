@@ -22,6 +22,8 @@ public struct InsertionSettings: Sendable {
   public var rescueBudget: Double? = 0.15
   /// Leaves tensors without usable statistics in float instead of failing.
   public var toleratesMissingData = false
+  /// `float16` or `bfloat16`: what stays float is computed in that type; nil leaves it as it is.
+  public var highPrecision: String?
   /// The opset of the result; nil for the lowest that it needs.
   public var opset: Int?
   /// Regular expressions on node names, operators (`op:Conv`) or tensors (`tensor:…`); an expression without a match is
@@ -73,6 +75,12 @@ public struct Insertion {
     options.rescueBudget = settings.rescueBudget
     options.missingData = settings.toleratesMissingData ? .float : .error
     options.opset = settings.opset
+    if let name = settings.highPrecision {
+      guard let type = [ElementType.float16, .bfloat16].first(where: { $0.name == name }) else {
+        throw QuantizerError(.usage, "'\(name)' is no type for what stays float: use float16 or bfloat16")
+      }
+      options.highPrecision = type
+    }
     options.include = try settings.include.map { try Selector($0) }
     options.exclude = try settings.exclude.map { try Selector($0) }
     return options
@@ -132,6 +140,7 @@ extension InsertionSettings {
       result.append("--rescue=\(rescueBudget.map { "\($0 * 100)%" } ?? "none")")
     }
     if toleratesMissingData { result.append("--missing-data=float") }
+    if let highPrecision { result.append("--high-precision=\(highPrecision)") }
     if let opset { result.append("--opset=\(opset)") }
     if let targetFile { result.append("--target=\(targetFile.file)") }
     if let overrides { result.append("--overrides=\(overrides.file)") }

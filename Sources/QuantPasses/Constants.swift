@@ -34,10 +34,10 @@ struct Constants {
     return nil
   }
 
-  /// The elements of a constant float32 tensor.
+  /// The elements of a constant float32, float16 or bfloat16 tensor.
   func floats(_ value: Value?) -> [Float]? {
-    guard let tensor = tensor(value), tensor.elementType == .float32 else { return nil }
-    return tensor.array(Float.self)
+    guard let tensor = tensor(value), FloatTypes.isReal(tensor.elementType) else { return nil }
+    return tensor.floats
   }
 
   /// The shape of a constant, without reading it.

@@ -1,3 +1,4 @@
+import ONNXTensor
 import QuantCore
 
 package struct InsertionOptions: Sendable {
@@ -15,6 +16,8 @@ package struct InsertionOptions: Sendable {
   package var rescueBudget: Double? = 0.15
   package var foldsBatchNormalization = true
   package var missingData = MissingData.error
+  /// What stays float is computed in this type, float16 or bfloat16; nil leaves it as it is.
+  package var highPrecision: ElementType?
   /// The opset of the result; nil for the lowest that it needs.
   package var opset: Int?
   package var include: [Selector] = []

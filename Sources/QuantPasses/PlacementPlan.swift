@@ -71,7 +71,9 @@ struct OperatorForms {
       return view.isDequantized(value) && view.pairs[tensor]?.quantize == nil ? .existing(index: 1) : .activation
     }
     if view.isDequantized(value) { return .existing(index: 1) }
-    guard view.constants.elementType(tensor) == .float32 else { return .unusable("its weight is not float32") }
+    guard view.constants.elementType(tensor).map(FloatTypes.isReal) ?? false else {
+      return .unusable("its weight is no float of 16 or 32 bits")
+    }
     guard let shape = view.constants.shape(tensor), shape.allSatisfy({ $0 > 0 }) else {
       return .unusable("its weight is empty")
     }
@@ -108,7 +110,7 @@ struct OperatorForms {
     else { return nil }
     guard view.constants.isConstant(other), let shape = view.constants.shape(other), shape.count <= 3,
       shape.dropLast().allSatisfy({ $0 == 1 }), shape.last ?? 1 == columns || shape.last ?? 1 == 1,
-      view.constants.elementType(other) == .float32
+      view.constants.elementType(other).map(FloatTypes.isReal) ?? false
     else { return nil }
     return Edge(node: add, index: 1 - use[0].index)
   }

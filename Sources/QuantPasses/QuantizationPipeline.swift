@@ -22,12 +22,16 @@ package struct QuantizationPipeline {
 
   package func run(on model: Model) throws -> InsertionReport {
     var journal: [JournalEntry] = []
-    let names = model.tensorNames
+    var names = model.tensorNames
+    var isReduced = false
     var passes: [any Pass] = [FoldConstants(), EliminateIdentity()]
     if options.foldsBatchNormalization { passes.append(FoldBatchNormalization()) }
     let statistics = self.statistics
+    let needed =
+      options.highPrecision != nil || Self.holdsHalves(model)
+      ? max(options.target.lowestOpset, RaiseOpset.halfScales) : options.target.lowestOpset
     passes.append(
-      SettleOpset(needed: options.target.lowestOpset, requested: options.opset, target: options.target) {
+      SettleOpset(needed: needed, requested: options.opset, target: options.target) {
         statistics[$0]?.shape
       })
     let given = model.opset()
@@ -36,11 +40,30 @@ package struct QuantizationPipeline {
       if !entries.isEmpty { try observe(type(of: pass).name, model) }
       journal += entries
     }
+    if let type = options.highPrecision {
+      let pass = ReducePrecision(to: type, statistics: statistics, names: names)
+      let (entries, aliases) = try pass.reduce(model)
+      if !entries.isEmpty { try observe(ReducePrecision.name, model) }
+      isReduced = !entries.isEmpty
+      journal += entries
+      names.merge(aliases) { known, _ in known }
+    }
     var report = try InsertQDQ(options, statistics: statistics, names: names).run(on: model)
     if !report.isUnchanged { try observe("InsertQDQ", model) }
     report.journal = journal + report.journal
-    // A copy of the source would not have the opset that was asked for.
-    if options.opset != nil, model.opset() != given { report.isUnchanged = false }
+    // A copy of the source would not have the opset or the precision that was asked for.
+    if isReduced || (options.opset != nil && model.opset() != given) { report.isUnchanged = false }
     return report
+  }
+
+  /// Whether a weighted operator computes in half precision: its scales have that type, which needs opset 19.
+  private static func holdsHalves(_ model: Model) -> Bool {
+    let types = FloatTypes(model)
+    return model.graph.allGraphs.contains { graph in
+      graph.nodes.contains { node in
+        node.isStandard("Conv", "ConvTranspose", "Gemm", "MatMul")
+          && node.inputs.contains { $0.flatMap { types[$0] }.map(FloatTypes.isHalf) ?? false }
+      }
+    }
   }
 }

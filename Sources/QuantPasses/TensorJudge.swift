@@ -64,13 +64,15 @@ final class TensorJudge {
     if view.pairs[tensor] != nil { return .existing }
     if excluded.contains(tensor) { return .float(.selected, "it is excluded") }
     if view.constants.isConstant(tensor) {
-      guard view.constants.elementType(tensor) == .float32 else { return .float(.elementType, "it is not float32") }
+      guard view.constants.elementType(tensor).map(FloatTypes.isReal) ?? false else {
+        return .float(.elementType, "it is no float of 16 or 32 bits")
+      }
       guard let values = view.constants.floats(tensor), !values.isEmpty, values.allSatisfy(\.isFinite) else {
         return .float(.noData, "the constant is empty or not finite")
       }
       return .constant
     }
-    if let type = tensor.type?.elementType, type != .float32 {
+    if let type = tensor.type?.elementType, !FloatTypes.isReal(type) {
       return .float(.elementType, "it is of type \(type.name)")
     }
     if let producer = view.producer(tensor), producer.isStandard,

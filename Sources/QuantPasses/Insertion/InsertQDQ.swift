@@ -23,11 +23,12 @@ package struct InsertQDQ {
   package func run(on model: Model) throws -> InsertionReport {
     let selection = try Selection(settings, in: model.graph)
     let names = self.names ?? model.tensorNames
+    let types = FloatTypes(model)
     let enclosed = model.graph.enclosedGraphs()
     let constants = enclosed.count == 1 ? [] : Self.readConstants(enclosed)
     var reports: [InsertionReport] = []
     for entry in enclosed.reversed() {
-      reports.append(try quantize(entry, of: model, selection, names: names))
+      reports.append(try quantize(entry, of: model, selection, names: names, types: types))
     }
     var report = InsertionReport(target: settings.target.name)
     for part in reports.reversed() {
@@ -65,7 +66,7 @@ package struct InsertQDQ {
   }
 
   private func quantize(
-    _ entry: Graph.Enclosed, of model: Model, _ selection: Selection, names: [Value: String]
+    _ entry: Graph.Enclosed, of model: Model, _ selection: Selection, names: [Value: String], types: FloatTypes
   ) throws -> InsertionReport {
     let view = QuantizationView(entry.graph, within: entry.outer)
     var options = settings
@@ -89,7 +90,7 @@ package struct InsertQDQ {
     }
     var insertion = Insertion(
       model: model, view: view, path: entry.path, plan: plan, judge: judge, options: options,
-      overrides: selection.overrides)
+      overrides: selection.overrides, types: types)
     return try insertion.run()
   }
 

@@ -24,14 +24,16 @@ struct Insertion {
 
   /// The nodes that lead to a nested graph.
   let path: String
+  let types: FloatTypes
 
   init(
     model: Model, view: QuantizationView, path: String, plan: PlacementPlan, judge: TensorJudge,
-    options: InsertionOptions, overrides: ResolvedOverrides
+    options: InsertionOptions, overrides: ResolvedOverrides, types: FloatTypes
   ) {
     self.model = model
     graph = view.graph
     self.path = path
+    self.types = types
     self.view = view
     self.plan = plan
     self.judge = judge

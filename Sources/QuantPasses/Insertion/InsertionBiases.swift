@@ -72,13 +72,15 @@ extension Insertion {
         rewire(edge, to: done)
         continue
       }
-      guard let exact = corrected[edge] ?? view.constants.tensor(value), let values = exact.floats,
+      guard let stored = view.constants.tensor(value), let exact = corrected[edge] ?? stored.single,
+        let values = exact.floats,
         let first = values.first
       else { continue }
       let range = values.reduce(ValueRange(first, first)) { ValueRange(min($0.lower, $1), max($0.upper, $1)) }
-      let grid = try target.activations.parameters(for: range)
+      let grid = try target.activations.parameters(for: range).rounded(to: stored.elementType)
       let dequantized = try insertConstant(
-        value, try grid.quantize(exact), grid, .constant, before: edge.node, reason: PlacementRule.constant.sentence)
+        value, try grid.quantize(exact), grid, stored.elementType, .constant, before: edge.node,
+        reason: PlacementRule.constant.sentence)
       if corrected[edge] == nil { known[value] = dequantized }
       rewire(edge, to: dequantized)
       report.decisions.append(
@@ -95,8 +97,8 @@ extension Insertion {
       let old = edge.node.input(edge.index)
       if let old, view.isDequantized(old) { continue }
       let isOwn = edge.node == operation.node
-      let exact = corrected[edge] ?? old.flatMap { view.constants.tensor(view.tensor($0)) }
-      if target.bias == .int32, isOwn, let exact, exact.elementType == .float32, let grid = biasGrid(operation, exact) {
+      let exact = corrected[edge] ?? old.flatMap { view.constants.tensor(view.tensor($0))?.single }
+      if target.bias == .int32, isOwn, let exact, isSingle(operation), let grid = biasGrid(operation, exact) {
         let name = old?.name ?? "\(edge.node.output(0)?.name ?? edge.node.opType)_bias"
         let values = exact.array(Float.self)
         let codes = values.indices.map { index -> Int32 in
@@ -106,19 +108,26 @@ extension Insertion {
         }
         let flat = Tensor(codes, shape: [codes.count])
         let value = try insertConstant(
-          Value(name), flat, grid, .integerBias, before: edge.node, reason: PlacementRule.integerBias.sentence)
+          Value(name), flat, grid, .float32, .integerBias, before: edge.node, reason: PlacementRule.integerBias.sentence
+        )
         rewire(edge, to: value)
         report.decisions.append(
           Decision(
             tensor: name, rule: .integerBias, reason: PlacementRule.integerBias.sentence, parameters: grid,
             method: corrected[edge] == nil ? "weights" : "corrected"))
       } else if let changed = corrected[edge] {
+        let type = operation.node.input(operation.weight).flatMap { types[$0] } ?? .float32
         let name = old.map { "\($0.name)_corrected" } ?? "\(edge.node.output(0)?.name ?? edge.node.opType)_bias"
-        let (value, edit) = constant(name, changed)
+        let (value, edit) = constant(name, changed.rounded(to: type))
         patch.add(entry(.biasCorrection, .tensor(value.name), "float bias stored"), edit)
         rewire(edge, to: value)
       }
     }
+  }
+
+  /// Half precision cannot hold s_x · s_w, so the bias of such an operator stays float.
+  private func isSingle(_ operation: PlacementPlan.Weighted) -> Bool {
+    operation.node.input(operation.input).flatMap { types[$0] } ?? .float32 == .float32
   }
 
   /// s_x · s_w in float32; nil where the bias has another form than one number per output channel or scales are unknown.

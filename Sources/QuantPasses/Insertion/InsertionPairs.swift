@@ -50,7 +50,7 @@ extension Insertion {
     let base = tensor.name
     // What comes from a graph around this one is quantized at the front.
     let producer = tensor.producer.flatMap { view.isMember($0) ? $0 : nil }
-    let (scale, zeroPoint, edits) = try gridValues(base, grid)
+    let (scale, zeroPoint, edits) = try gridValues(base, grid, types[tensor])
     let codes = Value(
       names.unique("\(base)_QuantizeLinear_Output"), type: ValueType(tensor.type, elementType: grid.elementType))
     let isRenamed = graph.isOutput(tensor) && producer != nil && plan.tensors.contains { $0.tensor === tensor }
@@ -80,12 +80,12 @@ extension Insertion {
     dequantized[tensor] = result
   }
 
-  /// Scale and zero point as initializers, named after what they belong to.
+  /// Scale, in the type of what it scales, and zero point as initializers, named after what they belong to.
   mutating func gridValues(
-    _ base: String, _ grid: QuantizationParameters
+    _ base: String, _ grid: QuantizationParameters, _ type: ElementType?
   ) throws -> (Value, Value, [GraphPatch.Edit]) {
     let shape = grid.axis == nil ? [] : [grid.scales.count]
-    let scale = Tensor(grid.scales, shape: shape)
+    let scale = Tensor(grid.scales, shape: shape).rounded(to: type ?? .float32)
     let zeroPoint: Tensor
     switch grid.elementType {
     case .int8: zeroPoint = Tensor(grid.zeroPoints.map { Int8(clamping: $0) }, shape: shape)

@@ -83,6 +83,12 @@ struct InsertQDQCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
+      "Compute what stays float in half precision; where the statistics say that float16 would overflow it stays float32.",
+      valueName: "float16|bfloat16"))
+  var highPrecision: String?
+
+  @Option(
+    help: ArgumentHelp(
       "The opset of the result. Default: the model's, raised to the lowest that the result needs.", valueName: "n"))
   var opset: Int?
 
@@ -154,6 +160,7 @@ struct InsertQDQCommand: ParsableCommand {
     settings.rescueBudget = rescue.share
     settings.toleratesMissingData = missingData == .float
     settings.opset = opset
+    settings.highPrecision = highPrecision
     settings.include = include
     settings.exclude = exclude
     let insertion = try Insertion(settings)
