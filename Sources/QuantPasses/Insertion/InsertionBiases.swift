@@ -98,7 +98,11 @@ extension Insertion {
       if let old, view.isDequantized(old) { continue }
       let isOwn = edge.node == operation.node
       let exact = corrected[edge] ?? old.flatMap { view.constants.tensor(view.tensor($0))?.single }
-      if target.bias == .int32, isOwn, let exact, isSingle(operation), let grid = biasGrid(operation, exact) {
+      let type = operation.node.input(operation.weight).flatMap { types[$0] } ?? .float32
+      let isHalf = FloatTypes.isHalf(type)
+      if target.bias == .int32, isOwn, let exact,
+        let grid = isHalf ? halfBiasGrid(exact, type) : biasGrid(operation, exact)
+      {
         let name = old?.name ?? "\(edge.node.output(0)?.name ?? edge.node.opType)_bias"
         let values = exact.array(Float.self)
         let codes = values.indices.map { index -> Int32 in
@@ -108,7 +112,7 @@ extension Insertion {
         }
         let flat = Tensor(codes, shape: [codes.count])
         let value = try insertConstant(
-          Value(name), flat, grid, .float32, .integerBias, before: edge.node, reason: PlacementRule.integerBias.sentence
+          Value(name), flat, grid, type, .integerBias, before: edge.node, reason: PlacementRule.integerBias.sentence
         )
         rewire(edge, to: value)
         report.decisions.append(
@@ -116,7 +120,6 @@ extension Insertion {
             tensor: name, rule: .integerBias, reason: PlacementRule.integerBias.sentence, parameters: grid,
             method: corrected[edge] == nil ? "weights" : "corrected"))
       } else if let changed = corrected[edge] {
-        let type = operation.node.input(operation.weight).flatMap { types[$0] } ?? .float32
         let name = old.map { "\($0.name)_corrected" } ?? "\(edge.node.output(0)?.name ?? edge.node.opType)_bias"
         let (value, edit) = constant(name, changed.rounded(to: type))
         patch.add(entry(.biasCorrection, .tensor(value.name), "float bias stored"), edit)
@@ -125,9 +128,16 @@ extension Insertion {
     }
   }
 
-  /// Half precision cannot hold s_x · s_w, so the bias of such an operator stays float.
-  private func isSingle(_ operation: PlacementPlan.Weighted) -> Bool {
-    operation.node.input(operation.input).flatMap { types[$0] } ?? .float32 == .float32
+  /// Half precision cannot hold s_x · s_w. onnxruntime would quantize a float bias by it all the same and lose it (1.32), so
+  /// there a float16 bias is stored as int32 with a scale that represents it exactly; elsewhere it stays float.
+  func halfBiasGrid(_ bias: Tensor, _ type: ElementType) -> QuantizationParameters? {
+    guard type == .float16, target.placement == .betweenQuantized, bias.rank == 1 else { return nil }
+    let largest = bias.array(Float.self).map(\.magnitude).max() ?? 0
+    guard largest <= Float(Float16.greatestFiniteMagnitude) else { return nil }
+    // The smallest float16 divides all others; 31 bits of its multiples reach to 128.
+    var scale = Float(Float16.leastNonzeroMagnitude)
+    while largest / scale >= 2_147_483_648 { scale *= 2 }
+    return QuantizationParameters(elementType: .int32, scale: scale, zeroPoint: 0)
   }
 
   /// s_x · s_w in float32; nil where the bias has another form than one number per output channel or scales are unknown.
