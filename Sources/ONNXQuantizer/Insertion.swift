@@ -24,6 +24,8 @@ public struct InsertionSettings: Sendable {
   public var toleratesMissingData = false
   /// `float16` or `bfloat16`: what stays float is computed in that type; nil leaves it as it is.
   public var highPrecision: String?
+  /// Operators on integers (QLinearConv, QLinearMatMul, …) instead of operators between Q/DQ; for onnxruntime's targets.
+  public var usesIntegerOperators = false
   /// The opset of the result; nil for the lowest that it needs.
   public var opset: Int?
   /// Regular expressions on node names, operators (`op:Conv`) or tensors (`tensor:…`); an expression without a match is
@@ -75,6 +77,7 @@ public struct Insertion {
     options.rescueBudget = settings.rescueBudget
     options.missingData = settings.toleratesMissingData ? .float : .error
     options.opset = settings.opset
+    options.usesIntegerOperators = settings.usesIntegerOperators
     if let name = settings.highPrecision {
       guard let type = [ElementType.float16, .bfloat16].first(where: { $0.name == name }) else {
         throw QuantizerError(.usage, "'\(name)' is no type for what stays float: use float16 or bfloat16")
@@ -141,6 +144,7 @@ extension InsertionSettings {
     }
     if toleratesMissingData { result.append("--missing-data=float") }
     if let highPrecision { result.append("--high-precision=\(highPrecision)") }
+    if usesIntegerOperators { result.append("--quant-format=qoperator") }
     if let opset { result.append("--opset=\(opset)") }
     if let targetFile { result.append("--target=\(targetFile.file)") }
     if let overrides { result.append("--overrides=\(overrides.file)") }

@@ -18,6 +18,8 @@ package struct InsertionOptions: Sendable {
   package var missingData = MissingData.error
   /// What stays float is computed in this type, float16 or bfloat16; nil leaves it as it is.
   package var highPrecision: ElementType?
+  /// Operators on integers take the place of operators between Q/DQ, where onnxruntime has them.
+  package var usesIntegerOperators = false
   /// The opset of the result; nil for the lowest that it needs.
   package var opset: Int?
   package var include: [Selector] = []

@@ -50,6 +50,17 @@ package struct QuantizationPipeline {
     }
     var report = try InsertQDQ(options, statistics: statistics, names: names).run(on: model)
     if !report.isUnchanged { try observe("InsertQDQ", model) }
+    if options.usesIntegerOperators {
+      guard options.target.placement == .betweenQuantized else {
+        throw PassError(
+          .badOption, "\(options.target.name) does not read QLinear operators",
+          advice: "they are for onnxruntime's targets; leave the form to Q/DQ")
+      }
+      let entries = try QOperatorForm().run(on: model)
+      if !entries.isEmpty { try observe(QOperatorForm.name, model) }
+      report.isUnchanged = report.isUnchanged && entries.isEmpty
+      report.journal += entries
+    }
     report.journal = journal + report.journal
     // A copy of the source would not have the opset or the precision that was asked for.
     if isReduced || (options.opset != nil && model.opset() != given) { report.isUnchanged = false }

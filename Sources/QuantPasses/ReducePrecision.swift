@@ -23,6 +23,11 @@ package struct ReducePrecision: Pass {
 
   package func run(on model: Model) throws -> [JournalEntry] { try reduce(model).0 }
 
+  /// Operators that read or write any type as they stand.
+  private static let indifferent: Set<String> = [
+    "QuantizeLinear", "DequantizeLinear", "Constant", "Cast", "Shape", "Size",
+  ]
+
   /// Operators whose float operands and results are all of one type.
   private static let operators: Set<String> = [
     "Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean", "Relu",
@@ -45,7 +50,7 @@ package struct ReducePrecision: Pass {
     var reduced = Set<Node>()
     for node in graph.nodes {
       let floats = (node.inputs + node.outputs).compactMap { $0 }.filter { types[$0] == .float32 }
-      guard !floats.isEmpty, !["QuantizeLinear", "DequantizeLinear", "Constant", "Cast"].contains(node.opType) else {
+      guard !floats.isEmpty, !Self.indifferent.contains(node.opType) else {
         continue
       }
       if let obstacle = obstacle(node, floats, constants, captured) {
@@ -98,7 +103,7 @@ package struct ReducePrecision: Pass {
           continue
         }
         results.append(output)
-        for use in output.uses where !reduced.contains(use.node) && types[output] == .float32 {
+        for use in output.uses where !reduced.contains(use.node) && !use.node.isStandard("Shape", "Size", "Cast") {
           let single =
             singles[output]
             ?? {

@@ -83,6 +83,12 @@ struct InsertQDQCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
+      "Operators between Q/DQ, or operators on integers (QLinearConv, QLinearMatMul, ...) for onnxruntime's targets.",
+      valueName: "qdq|qoperator"))
+  var quantFormat: QuantFormat = .qdq
+
+  @Option(
+    help: ArgumentHelp(
       "Compute what stays float in half precision; where the statistics say that float16 would overflow it stays float32.",
       valueName: "float16|bfloat16"))
   var highPrecision: String?
@@ -94,6 +100,8 @@ struct InsertQDQCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("Write the graph as text after each pass.", valueName: "folder"))
   var dumpIr: String?
+
+  enum QuantFormat: String, ExpressibleByArgument, CaseIterable { case qdq, qoperator }
 
   enum BiasCorrection: String, ExpressibleByArgument, CaseIterable { case analytic, none }
 
@@ -160,6 +168,7 @@ struct InsertQDQCommand: ParsableCommand {
     settings.rescueBudget = rescue.share
     settings.toleratesMissingData = missingData == .float
     settings.opset = opset
+    settings.usesIntegerOperators = quantFormat == .qoperator
     settings.highPrecision = highPrecision
     settings.include = include
     settings.exclude = exclude
