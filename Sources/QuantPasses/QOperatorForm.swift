@@ -10,16 +10,14 @@ package struct QOperatorForm: Pass {
 
   package func run(on model: Model) throws -> [JournalEntry] {
     var journal: [JournalEntry] = []
-    var usesContrib = false
     for (graph, outer, _) in model.graph.enclosedGraphs() {
       var form = QOperatorRewriting(model: model, graph: graph, outer: outer)
       for node in graph.nodes where node.isStandard { form.rewrite(node) }
+      if form.usesContrib, model.opset(QOperatorRewriting.contrib) == nil {
+        form.patch.append(.setOpset(domain: QOperatorRewriting.contrib, version: 1))
+      }
       journal += try form.patch.apply()
-      usesContrib = usesContrib || form.usesContrib
       try Self.removeUnread(graph, of: model)
-    }
-    if usesContrib, model.opset(QOperatorRewriting.contrib) == nil {
-      model.setOpset(1, domain: QOperatorRewriting.contrib)
     }
     return journal
   }
