@@ -17,6 +17,8 @@ public struct InsertionSettings: Sendable {
   public var method = "minmax"
   /// Takes the mean error of rounded weights out of the bias, from the recorded channel means.
   public var correctsBias = true
+  /// Folds normalizations into weights, takes identities out and makes computed weights constants first.
+  public var folds = true
   /// The share of the multiply-accumulates, 0 to 1, that may run in float so that tensors whose range drowns their
   /// signal stay float; nil quantizes those as well.
   public var rescueBudget: Double? = 0.15
@@ -76,6 +78,7 @@ public struct Insertion {
     options.correctsBias = settings.correctsBias
     options.rescueBudget = settings.rescueBudget
     options.missingData = settings.toleratesMissingData ? .float : .error
+    options.folding = settings.folds ? .all : .none
     options.opset = settings.opset
     options.usesIntegerOperators = settings.usesIntegerOperators
     if let name = settings.highPrecision {
@@ -139,6 +142,7 @@ extension InsertionSettings {
     var result: [String] = []
     if method != standard.method { result.append("--method=\(method)") }
     if !correctsBias { result.append("--bias-correction=none") }
+    if !folds { result.append("--fold=none") }
     if rescueBudget != standard.rescueBudget {
       result.append("--rescue=\(rescueBudget.map { "\($0 * 100)%" } ?? "none")")
     }

@@ -24,8 +24,8 @@ package struct QuantizationPipeline {
     var journal: [JournalEntry] = []
     var names = model.tensorNames
     var isReduced = false
-    var passes: [any Pass] = [FoldConstants(), EliminateIdentity()]
-    if options.foldsBatchNormalization { passes.append(FoldBatchNormalization()) }
+    var passes: [any Pass] =
+      options.folding == .none ? [] : [FoldConstants(), EliminateIdentity(), FoldBatchNormalization()]
     let statistics = self.statistics
     let needed =
       options.highPrecision != nil || Self.holdsHalves(model)

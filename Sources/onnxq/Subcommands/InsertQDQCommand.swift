@@ -61,6 +61,12 @@ struct InsertQDQCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
+      "Fold normalizations into weights, take identities out and make computed weights constants first.",
+      valueName: "all|none"))
+  var fold: Folding = .all
+
+  @Option(
+    help: ArgumentHelp(
       "Share of the multiply-accumulates that may run in float so that tensors whose range drowns their signal stay float.",
       valueName: "percent|none"))
   var rescue = RescueBudget.standard
@@ -100,6 +106,8 @@ struct InsertQDQCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("Write the graph as text after each pass.", valueName: "folder"))
   var dumpIr: String?
+
+  enum Folding: String, ExpressibleByArgument, CaseIterable { case all, none }
 
   enum QuantFormat: String, ExpressibleByArgument, CaseIterable { case qdq, qoperator }
 
@@ -167,6 +175,7 @@ struct InsertQDQCommand: ParsableCommand {
     settings.correctsBias = biasCorrection == .analytic
     settings.rescueBudget = rescue.share
     settings.toleratesMissingData = missingData == .float
+    settings.folds = fold == .all
     settings.opset = opset
     settings.usesIntegerOperators = quantFormat == .qoperator
     settings.highPrecision = highPrecision
