@@ -64,6 +64,7 @@ interop: build venv
 	$(PYTHON) Tests/python/compare_with_onnxruntime.py
 	$(PYTHON) Tests/python/check_qdq.py
 	$(PYTHON) Tests/python/survey.py
+	$(PYTHON) Tests/python/formats.py
 	$(PYTHON) Tests/python/weight_only.py
 
 accuracy: build venv
