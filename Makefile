@@ -74,6 +74,7 @@ interop: build venv
 	$(PYTHON) Tests/python/check_qdq.py
 	$(PYTHON) Tests/python/survey.py
 	$(PYTHON) Tests/python/integer_rounding.py
+	$(PYTHON) Tests/python/formats.py
 	$(PYTHON) Tests/python/weight_only.py
 	$(PYTHON) Tests/python/lint_prediction.py
 	$(PYTHON) Tests/python/strip_and_fix.py

@@ -176,7 +176,9 @@ final class Lowering {
   private func readQuantization(_ node: Node) -> LinearQuantization? {
     guard node.canonicalDomain.isEmpty || node.canonicalDomain == "com.microsoft",
       node.opType == "QuantizeLinear" || node.opType == "DequantizeLinear", (node.int("block_size") ?? 0) == 0,
-      let scaleValue = node.input(1), let scale = constant(scaleValue), let scales = scale.floats, !scales.isEmpty
+      let scaleValue = node.input(1), let scale = constant(scaleValue), let scales = scale.floats, !scales.isEmpty,
+      // What leaves an integer region is float32; a graph in half precision runs as it is written.
+      scale.elementType == .float32
     else { return nil }
     var type: ElementType?
     var zeros = [Int](repeating: 0, count: scales.count)

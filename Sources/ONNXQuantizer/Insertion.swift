@@ -17,13 +17,19 @@ public struct InsertionSettings: Sendable {
   public var method = "minmax"
   /// Takes the mean error of rounded weights out of the bias, from the recorded channel means.
   public var correctsBias = true
-  /// Folds constants and normalizations and takes Identity and Dropout out; without it only Q/DQ are added.
+  /// Folds normalizations into weights, takes identities out and makes computed weights constants first.
   public var folds = true
   /// The share of the multiply-accumulates, 0 to 1, that may run in float so that tensors whose range drowns their
   /// signal stay float; nil quantizes those as well.
   public var rescueBudget: Double? = 0.15
   /// Leaves tensors without usable statistics in float instead of failing.
   public var toleratesMissingData = false
+  /// `float16` or `bfloat16`: what stays float is computed in that type; nil leaves it as it is.
+  public var highPrecision: String?
+  /// Operators on integers (QLinearConv, QLinearMatMul, …) instead of operators between Q/DQ; for onnxruntime's targets.
+  public var usesIntegerOperators = false
+  /// The opset of the result; nil for the lowest that it needs.
+  public var opset: Int?
   /// Regular expressions on node names, operators (`op:Conv`) or tensors (`tensor:…`); an expression without a match is
   /// an error.
   public var include: [String] = []
@@ -70,9 +76,17 @@ public struct Insertion {
       }
     }
     options.correctsBias = settings.correctsBias
-    options.folds = settings.folds
     options.rescueBudget = settings.rescueBudget
     options.missingData = settings.toleratesMissingData ? .float : .error
+    options.folding = settings.folds ? .all : .none
+    options.opset = settings.opset
+    options.usesIntegerOperators = settings.usesIntegerOperators
+    if let name = settings.highPrecision {
+      guard let type = [ElementType.float16, .bfloat16].first(where: { $0.name == name }) else {
+        throw QuantizerError(.usage, "'\(name)' is no type for what stays float: use float16 or bfloat16")
+      }
+      options.highPrecision = type
+    }
     options.include = try settings.include.map { try Selector($0) }
     options.exclude = try settings.exclude.map { try Selector($0) }
     return options
@@ -133,6 +147,9 @@ extension InsertionSettings {
       result.append("--rescue=\(rescueBudget.map { "\($0 * 100)%" } ?? "none")")
     }
     if toleratesMissingData { result.append("--missing-data=float") }
+    if let highPrecision { result.append("--high-precision=\(highPrecision)") }
+    if usesIntegerOperators { result.append("--quant-format=qoperator") }
+    if let opset { result.append("--opset=\(opset)") }
     if let targetFile { result.append("--target=\(targetFile.file)") }
     if let overrides { result.append("--overrides=\(overrides.file)") }
     result += include.map { "--include=\($0)" } + exclude.map { "--exclude=\($0)" }

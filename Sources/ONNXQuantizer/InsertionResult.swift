@@ -142,7 +142,12 @@ public struct InsertionResult: Encodable {
         name: $0.node, opType: $0.opType, quantized: $0.isQuantized, rule: $0.rule.id, reason: $0.reason,
         macs: $0.macs)
     }
-    changes = report.journal.map {
+    let inserted = Set(report.decisions.filter { $0.isQuantized || $0.isExisting }.map(\.tensor))
+    changes = report.journal.filter { entry in
+      // What a decision says is not said again.
+      if case .tensor(let name) = entry.subject, !entry.rule.hasPrefix("F") { return !inserted.contains(name) }
+      return true
+    }.map {
       Change(rule: $0.rule, reason: $0.reason, subject: Self.text($0.subject), action: $0.action)
     }
   }

@@ -129,9 +129,12 @@ public struct VerificationRun {
 
 extension Verification.Subject {
   init(executor: FloatExecutor) {
+    let names = executor.model.tensorNames
     self.init { inputs, observe in
       let outputs: [String: RuntimeValue] = try executor.run(
-        inputs, tap: observe.map { observe in { value, result in result.tensor.map { observe(value.name, $0) } } })
+        inputs,
+        tap: observe.map { observe in { value, result in result.tensor.map { observe(names[value] ?? value.name, $0) } }
+        })
       return outputs.compactMapValues(\.tensor)
     }
   }

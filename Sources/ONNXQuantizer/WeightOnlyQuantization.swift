@@ -23,6 +23,8 @@ public struct WeightOnlySettings: Sendable {
   public var toleratesMissingData = false
   /// Weights that nothing touched go to the result's data file too, instead of staying in the source's.
   public var copiesData = false
+  /// The opset of the result; nil for the lowest that it needs.
+  public var opset: Int?
   /// What is stored in integers, as in `InsertionSettings`.
   public var include: [String] = []
   /// What stays float; wins over `include`.
@@ -77,6 +79,7 @@ public struct WeightOnlyQuantization {
       options.method = method
       options.includesEmbeddings = settings.includesEmbeddings
       options.missingData = settings.toleratesMissingData ? .float : .error
+      options.opset = settings.opset
       options.include = try settings.include.map { try Selector($0) }
       options.exclude = try settings.exclude.map { try Selector($0) }
       options.threads = max(settings.threads, 1)
@@ -124,6 +127,7 @@ extension WeightOnlySettings {
     if let blockSize { result.append("--block=\(blockSize)") }
     if method != WeightOnlySettings().method { result.append("--method=\(method)") }
     if includesEmbeddings { result.append("--embeddings") }
+    if let opset { result.append("--opset=\(opset)") }
     if toleratesMissingData { result.append("--missing-data=float") }
     return result + include.map { "--include=\($0)" } + exclude.map { "--exclude=\($0)" }
   }

@@ -50,7 +50,7 @@ package final class CalibrationRun {
     self.threads = threads
     self.options = options
     executor = try FloatExecutor(model: model, threads: threads)
-    names = TensorNames.names(model)
+    names = Dictionary(uniqueKeysWithValues: model.tensorNames.map { (ObjectIdentifier($0.key), $0.value) })
     axes = ChannelAxes.axes(model)
   }
 
@@ -159,24 +159,6 @@ package final class CalibrationRun {
     file.statistics = state.statistics
     file.skipped = state.skipped
     return Int(completed)
-  }
-}
-
-/// One name per value of a model, nested graphs and functions included.
-///
-/// Branches may use a name that another one uses too; then the later ones, in the order of the file, get `NAME@2`, ….
-enum TensorNames {
-  static func names(_ model: Model) -> [ObjectIdentifier: String] {
-    var result: [ObjectIdentifier: String] = [:]
-    var uses: [String: Int] = [:]
-    for graph in model.graph.allGraphs + model.functions.flatMap({ $0.body.allGraphs }) {
-      for value in graph.values where result[ObjectIdentifier(value)] == nil && !value.name.isEmpty {
-        let number = uses[value.name, default: 0] + 1
-        uses[value.name] = number
-        result[ObjectIdentifier(value)] = number == 1 ? value.name : "\(value.name)@\(number)"
-      }
-    }
-    return result
   }
 }
 

@@ -41,7 +41,11 @@ package struct DynamicQuantization {
     }
     guard !weights.isEmpty else { return report }
     // The lowest opset with DynamicQuantizeLinear is 11; below 13 only the step to 13 is known.
-    if model.opset() ?? 1 < 11 { report.journal += try RaiseOpset(to: RaiseOpset.perAxis).run(on: model) }
+    let current = model.opset() ?? 1
+    report.journal += try SettleOpset(
+      needed: current < 11 ? RaiseOpset.perAxis : min(current, RaiseOpset.perAxis), requested: options.opset,
+      target: options.target
+    ).run(on: model)
     var names = NameAuthority(model: model)
     var patches: [GraphPatch] = search.graphs.map { GraphPatch(model, graph: $0) }
     var sources: [Value: [Value]] = [:]

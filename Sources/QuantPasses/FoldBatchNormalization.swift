@@ -20,18 +20,22 @@ package struct FoldBatchNormalization: Pass {
   }
 
   private func round(_ model: Model) throws -> [JournalEntry] {
-    let graph = model.graph
-    let constants = Constants(graph: graph)
     var names = NameAuthority(model: model)
-    var patch = GraphPatch(model)
-    var used = Set<Node>()
-    for node in graph.nodes where node.isStandard("BatchNormalization") {
-      guard let fold = Fold(node, graph: graph, constants: constants), used.insert(fold.weighted).inserted else {
-        continue
+    var journal: [JournalEntry] = []
+    for graph in model.graph.allGraphs {
+      let constants = Constants(graph: graph)
+      let members = Set(graph.nodes)
+      var patch = GraphPatch(model, graph: graph)
+      var used = Set<Node>()
+      for node in graph.nodes where node.isStandard("BatchNormalization") {
+        guard let fold = Fold(node, graph: graph, constants: constants), members.contains(fold.weighted),
+          used.insert(fold.weighted).inserted
+        else { continue }
+        fold.add(to: &patch, names: &names)
       }
-      fold.add(to: &patch, names: &names)
+      journal += try patch.apply()
     }
-    return try patch.apply()
+    return journal
   }
 }
 
@@ -41,6 +45,8 @@ private struct Fold {
   let weighted: Node
   let graph: Graph
   let weight: Tensor
+  /// What the weight is stored in; the folded constants are too.
+  let type: ElementType
   let bias: [Float]?
   let scales: [Double]
   let shifts: [Double]
@@ -52,10 +58,11 @@ private struct Fold {
       node.int("training_mode") ?? 0 == 0, node.int("spatial") ?? 1 != 0,
       let input = node.input(0), let weighted = input.producer, weighted.isStandard,
       input.uses.count == 1, !graph.isOutput(input), node.output(0) != nil,
-      let weightValue = weighted.input(1), let weight = constants.tensor(weightValue), weight.elementType == .float32,
+      let weightValue = weighted.input(1), let stored = constants.tensor(weightValue), let weight = stored.single,
       let gamma = constants.floats(node.input(1)), let beta = constants.floats(node.input(2)),
       let mean = constants.floats(node.input(3)), let variance = constants.floats(node.input(4)),
-      beta.count == gamma.count, mean.count == gamma.count, variance.count == gamma.count
+      constants.elementType(node.input(1) ?? weightValue) == stored.elementType, beta.count == gamma.count,
+      mean.count == gamma.count, variance.count == gamma.count
     else { return nil }
     let epsilon = Double(node.float("epsilon") ?? 1e-5)
     let scales = zip(gamma, variance).map { Double($0) / (Double($1) + epsilon).squareRoot() }
@@ -105,12 +112,14 @@ private struct Fold {
     self.weighted = weighted
     self.graph = graph
     self.weight = weight
+    type = stored.elementType
     self.bias = bias
     self.scales = scales
     shifts = (0..<channels).map { index in
       scales[index] * (factor * Double(bias?[index] ?? 0) - Double(mean[index])) + Double(beta[index])
     }
     guard shifts.allSatisfy(\.isFinite) else { return nil }
+    if type == .float16, shifts.contains(where: { abs($0) > 65504 }) { return nil }
   }
 
   func add(to patch: inout GraphPatch, names: inout NameAuthority) {
@@ -123,7 +132,8 @@ private struct Fold {
     let biases = Tensor(shifts.map { Float($0) }, shape: [shifts.count])
     var edits: [GraphPatch.Edit] = []
     /// The constant `old` with new contents: under its name where nobody else reads it, else under a new one.
-    func replaced(_ old: Value?, _ tensor: Tensor, _ fallback: String) -> Value {
+    func replaced(_ old: Value?, _ exact: Tensor, _ fallback: String) -> Value {
+      let tensor = exact.rounded(to: type)
       if let old, old.uses.count == 1, graph.initializer(for: old) != nil, !graph.isOutput(old), !graph.isInput(old),
         graph.initializer(for: old)?.elementCount == tensor.count
       {
@@ -131,7 +141,7 @@ private struct Fold {
         return old
       }
       let name = names.unique(fallback)
-      let value = Value(name, type: .tensor(.float32, tensor.shape))
+      let value = Value(name, type: .tensor(type, tensor.shape))
       edits.append(.addInitializer(value, TensorLiteral(name: name, tensor)))
       return value
     }

@@ -10,9 +10,17 @@ package struct FoldConstants: Pass {
   package init() {}
 
   package func run(on model: Model) throws -> [JournalEntry] {
-    let graph = model.graph
-    let constants = Constants(graph: graph)
-    var patch = GraphPatch(model)
+    var journal: [JournalEntry] = []
+    for (graph, outer, _) in model.graph.enclosedGraphs() { journal += try fold(graph, within: outer, of: model) }
+    return journal
+  }
+
+  private func fold(_ graph: Graph, within outer: [Graph], of model: Model) throws -> [JournalEntry] {
+    let constants = Constants(graph: graph, outer: outer)
+    let members = Set(graph.nodes)
+    // What a graph returns is no use of a node.
+    let returned = Set(graph.allGraphs.flatMap { $0.outputs.map(\.value) })
+    var patch = GraphPatch(model, graph: graph)
     var folded: [Value: Tensor] = [:]
     var removed = Set<Node>()
 
@@ -30,7 +38,8 @@ package struct FoldConstants: Pass {
       for index in foldable(node) {
         guard let input = node.input(index), let producer = input.producer, producer.isStandard, folded[input] == nil,
           producer.opType == "Constant" || ConstantRewriting.operators.contains(producer.opType),
-          producer.outputs.count == 1, !graph.isOutput(input), let tensor = value(of: input)
+          producer.outputs.count == 1, members.contains(producer), !returned.contains(input),
+          let tensor = value(of: input)
         else { continue }
         folded[input] = tensor
         removed.insert(producer)
@@ -40,11 +49,11 @@ package struct FoldConstants: Pass {
         // What only the removed nodes read goes as well.
         var queue = producer.inputs.compactMap { $0 }
         while let source = queue.popLast() {
-          guard source.uses.allSatisfy({ removed.contains($0.node) }), !graph.isOutput(source) else { continue }
+          guard source.uses.allSatisfy({ removed.contains($0.node) }), !returned.contains(source) else { continue }
           if graph.initializer(for: source) != nil {
             if graph.isInput(source) { edits.append(.removeGraphInput(source)) }
             edits.append(.removeInitializer(source))
-          } else if let next = source.producer, next.outputs.count == 1, folded[source] == nil,
+          } else if let next = source.producer, members.contains(next), next.outputs.count == 1, folded[source] == nil,
             removed.insert(next).inserted
           {
             edits.append(.remove(next))

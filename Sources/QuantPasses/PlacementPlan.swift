@@ -71,7 +71,9 @@ struct OperatorForms {
       return view.isDequantized(value) && view.pairs[tensor]?.quantize == nil ? .existing(index: 1) : .activation
     }
     if view.isDequantized(value) { return .existing(index: 1) }
-    guard view.constants.elementType(tensor) == .float32 else { return .unusable("its weight is not float32") }
+    guard view.constants.elementType(tensor).map(FloatTypes.isReal) ?? false else {
+      return .unusable("its weight is no float of 16 or 32 bits")
+    }
     guard let shape = view.constants.shape(tensor), shape.allSatisfy({ $0 > 0 }) else {
       return .unusable("its weight is empty")
     }
@@ -110,7 +112,7 @@ struct OperatorForms {
     let stored = view.isDequantized(other) ? other.producer?.input(0) ?? other : other
     guard view.constants.isConstant(stored), let shape = view.constants.shape(stored), shape.count <= 3,
       shape.dropLast().allSatisfy({ $0 == 1 }), shape.last ?? 1 == columns || shape.last ?? 1 == 1,
-      view.constants.elementType(stored) == (stored === other ? .float32 : .int32)
+      let type = view.constants.elementType(stored), stored === other ? FloatTypes.isReal(type) : type == .int32
     else { return nil }
     return Edge(node: add, index: 1 - use[0].index)
   }

@@ -12,8 +12,10 @@ package struct PlacementRule: Sendable, Hashable {
     "Q01", "A tensor that is behind Q/DQ already keeps its parameters; readers that need it quantized join it.")
   package static let noRole = PlacementRule(
     "Q02", "An operator that the target does not run in integers stays float; unknown operators do not block the rest.")
-  package static let nested = PlacementRule("Q03", "Nested graphs and model functions stay float.")
-  package static let elementType = PlacementRule("Q04", "Only float32 tensors are quantized.")
+  package static let nested = PlacementRule(
+    "Q03", "A node that holds graphs stays float; the graphs in it are quantized as they stand.")
+  package static let elementType = PlacementRule(
+    "Q04", "Only float32, float16 and bfloat16 tensors are quantized; scales have the type of what they scale.")
   package static let noData = PlacementRule(
     "Q05", "A tensor that saw no data, or NaN or infinity, is an error, or stays float where the policy says so.")
   package static let drowned = PlacementRule(

@@ -22,19 +22,59 @@ package struct QuantizationPipeline {
 
   package func run(on model: Model) throws -> InsertionReport {
     var journal: [JournalEntry] = []
-    let version = options.target.lowestOpset
-    var passes: [any Pass] = options.folds ? [FoldConstants(), EliminateIdentity()] : []
-    if options.folds, options.foldsBatchNormalization { passes.append(FoldBatchNormalization()) }
+    var names = model.tensorNames
+    var isReduced = false
+    var passes: [any Pass] =
+      options.folding == .none ? [] : [FoldConstants(), EliminateIdentity(), FoldBatchNormalization()]
     let statistics = self.statistics
-    passes.append(RaiseOpset(to: version) { statistics[$0]?.shape })
+    let needed =
+      options.highPrecision != nil || Self.holdsHalves(model)
+      ? max(options.target.lowestOpset, RaiseOpset.halfScales) : options.target.lowestOpset
+    passes.append(
+      SettleOpset(needed: needed, requested: options.opset, target: options.target) {
+        statistics[$0]?.shape
+      })
+    let given = model.opset()
     for pass in passes {
       let entries = try pass.run(on: model)
       if !entries.isEmpty { try observe(type(of: pass).name, model) }
       journal += entries
     }
-    var report = try InsertQDQ(options, statistics: statistics).run(on: model)
+    if let type = options.highPrecision {
+      let pass = ReducePrecision(to: type, statistics: statistics, names: names)
+      let (entries, aliases) = try pass.reduce(model)
+      if !entries.isEmpty { try observe(ReducePrecision.name, model) }
+      isReduced = !entries.isEmpty
+      journal += entries
+      names.merge(aliases) { known, _ in known }
+    }
+    var report = try InsertQDQ(options, statistics: statistics, names: names).run(on: model)
     if !report.isUnchanged { try observe("InsertQDQ", model) }
+    if options.usesIntegerOperators {
+      guard options.target.placement == .betweenQuantized else {
+        throw PassError(
+          .badOption, "\(options.target.name) does not read QLinear operators",
+          advice: "they are for onnxruntime's targets; leave the form to Q/DQ")
+      }
+      let entries = try QOperatorForm().run(on: model)
+      if !entries.isEmpty { try observe(QOperatorForm.name, model) }
+      report.isUnchanged = report.isUnchanged && entries.isEmpty
+      report.journal += entries
+    }
     report.journal = journal + report.journal
+    // A copy of the source would not have the opset or the precision that was asked for.
+    if isReduced || (options.opset != nil && model.opset() != given) { report.isUnchanged = false }
     return report
+  }
+
+  /// Whether a weighted operator computes in half precision: its scales have that type, which needs opset 19.
+  private static func holdsHalves(_ model: Model) -> Bool {
+    let types = FloatTypes(model)
+    return model.graph.allGraphs.contains { graph in
+      graph.nodes.contains { node in
+        node.isStandard("Conv", "ConvTranspose", "Gemm", "MatMul")
+          && node.inputs.contains { $0.flatMap { types[$0] }.map(FloatTypes.isHalf) ?? false }
+      }
+    }
   }
 }

@@ -31,14 +31,18 @@ struct QuantizationView {
   private(set) var pairs: [Value: Pair] = [:]
   private(set) var uses: [Value: [Use]] = [:]
   private(set) var outputs = Set<Value>()
+  private let members: Set<Node>
   private var sources: [Value: Value] = [:]
   private let inputs: Set<Value>
 
-  init(_ graph: Graph) {
+  /// - Parameter outer: the graphs around it; their pairs count, their nodes do not.
+  init(_ graph: Graph, within outer: [Graph] = []) {
     self.graph = graph
-    constants = Constants(graph: graph)
+    constants = Constants(graph: graph, outer: outer)
+    members = Set(graph.nodes)
     inputs = Set(graph.inputs.map(\.value))
-    for node in graph.nodes where node.isStandard("DequantizeLinear") {
+    let visible = outer.flatMap(\.nodes) + graph.nodes
+    for node in visible where node.isStandard("DequantizeLinear") {
       guard let output = node.output(0), let input = node.input(0) else { continue }
       let parameters = readParameters(node)
       if let quantize = input.producer, quantize.isStandard("QuantizeLinear"), let tensor = quantize.input(0) {
@@ -50,7 +54,7 @@ struct QuantizationView {
         pairs[output] = Pair(quantize: nil, dequantize: node, parameters: parameters)
       }
     }
-    for node in graph.nodes where node.isStandard("QuantizeLinear") {
+    for node in visible where node.isStandard("QuantizeLinear") {
       guard let tensor = node.input(0), pairs[tensor] == nil else { continue }
       pairs[tensor] = Pair(quantize: node, dequantize: nil, parameters: readParameters(node))
     }
@@ -79,9 +83,12 @@ struct QuantizationView {
     sources[value] != nil || pairs[value].map { $0.quantize == nil } ?? false
   }
 
+  /// Whether a node is one of this graph, not of one around it or in it.
+  func isMember(_ node: Node) -> Bool { members.contains(node) }
+
   /// The node that computes a tensor; nil for inputs, constants and tensors that are quantized by birth.
   func producer(_ tensor: Value) -> Node? {
-    guard let node = tensor.producer, !node.isStandard("DequantizeLinear") else { return nil }
+    guard let node = tensor.producer, members.contains(node), !node.isStandard("DequantizeLinear") else { return nil }
     return node
   }
 

@@ -4,7 +4,7 @@ import ONNXGraph
 ///
 /// `op:REGEX` is matched against operator types, `node:REGEX` against node names, `tensor:REGEX` against tensor names, a
 /// bare REGEX against all three. The whole name must match. A node without a name is called `Type#index`, counted among
-/// the nodes of its type in the order of the file.
+/// the nodes of its type in the order of the file, nested graphs after what is around them.
 package struct Selector: Sendable {
   package enum Scope: Sendable { case any, operators, nodes, tensors }
 
@@ -29,18 +29,21 @@ package struct Selector: Sendable {
     }
   }
 
-  /// What the selectors name in `graph`; throws for one that names nothing.
+  /// What the selectors name in `graph` and the graphs nested in it; throws for one that names nothing.
   static func resolve(_ selectors: [Selector], in graph: Graph) throws -> (nodes: Set<Node>, tensors: Set<Value>) {
     var nodes = Set<Node>()
     var tensors = Set<Value>()
     guard !selectors.isEmpty else { return (nodes, tensors) }
-    let names = nodeNames(graph)
-    let values = graph.values
+    let graphs = graph.allGraphs
+    let members = graphs.flatMap(\.nodes)
+    let names = nodeNames(members)
+    var seen = Set<Value>()
+    let values = graphs.flatMap(\.values).filter { seen.insert($0).inserted }
     for selector in selectors {
       let regex = try Regex(selector.pattern)
       var found = false
       func matches(_ name: String) -> Bool { (try? regex.wholeMatch(in: name)) != nil }
-      for (node, name) in zip(graph.nodes, names) {
+      for (node, name) in zip(members, names) {
         let isHit =
           (selector.scope == .any || selector.scope == .operators) && matches(node.opType)
           || (selector.scope == .any || selector.scope == .nodes) && matches(name)
@@ -55,15 +58,15 @@ package struct Selector: Sendable {
           found = true
         }
       }
-      guard found else { throw selector.unmatched(nodes: names, graph: graph, values: values) }
+      guard found else { throw selector.unmatched(names, members, values) }
     }
     return (nodes, tensors)
   }
 
   /// The names that selectors see, in the order of the nodes.
-  static func nodeNames(_ graph: Graph) -> [String] {
+  private static func nodeNames(_ nodes: [Node]) -> [String] {
     var counts: [String: Int] = [:]
-    return graph.nodes.map { node in
+    return nodes.map { node in
       let index = counts[node.opType, default: 0]
       counts[node.opType] = index + 1
       if let name = node.name, !name.isEmpty { return name }
@@ -71,10 +74,10 @@ package struct Selector: Sendable {
     }
   }
 
-  private func unmatched(nodes: [String], graph: Graph, values: [Value]) -> PassError {
+  private func unmatched(_ names: [String], _ nodes: [Node], _ values: [Value]) -> PassError {
     var candidates: [String] = []
-    if scope == .any || scope == .operators { candidates += graph.nodes.map(\.opType) }
-    if scope == .any || scope == .nodes { candidates += nodes }
+    if scope == .any || scope == .operators { candidates += nodes.map(\.opType) }
+    if scope == .any || scope == .nodes { candidates += names }
     if scope == .any || scope == .tensors { candidates += values.map(\.name) }
     let nearest = Set(candidates).map { (Self.distance(pattern, $0), $0) }.sorted { $0 < $1 }.prefix(3).map {
       "'\($0.1)'"

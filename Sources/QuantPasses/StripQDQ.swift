@@ -6,22 +6,25 @@ import ONNXTensor
 /// With `original` a constant whose name and shape that model has comes back with that model's elements. Q and DQ that a
 /// graph input or output needs, because it is an integer, stay.
 package struct StripQDQ: Pass {
-  let original: Model?
+  private let originals: OriginalConstants?
 
-  package init(original: Model? = nil) { self.original = original }
+  package init(original: Model? = nil) { originals = original.map(OriginalConstants.init) }
 
   package func run(on model: Model) throws -> [JournalEntry] {
     var journal: [JournalEntry] = []
-    for graph in model.graph.allGraphs {
-      let context = LintContext(model, graph)
+    let enclosed = model.graph.enclosedGraphs()
+    for (place, (graph, outer, _)) in enclosed.enumerated() {
+      let context = LintContext(model, graph, outer: outer)
       var patch = GraphPatch(model, graph: graph)
-      collect(context, &patch)
+      collect(context, &patch) { originals?.constant($0, place: place, of: enclosed.count) }
       journal += try patch.apply()
     }
     return journal
   }
 
-  private func collect(_ context: LintContext, _ patch: inout GraphPatch) {
+  private func collect(
+    _ context: LintContext, _ patch: inout GraphPatch, original: (String) -> TensorLiteral?
+  ) {
     let graph = context.graph
     var forwarded: [Value: Value] = [:]
     func source(_ value: Value) -> Value {
@@ -65,7 +68,7 @@ package struct StripQDQ: Pass {
         action = "pair removed"
         loose += quantize.inputs.dropFirst().compactMap { $0 }
       } else if !isOutput, let tensor = Self.dequantized(quantizer, context) {
-        let (value, literal) = constant(codes, output, tensor, context, &restored)
+        let (value, literal) = constant(codes, output, tensor, context, original, &restored)
         edits += output.uses.map { .setInput($0.node, $0.index, value) }
         edits.append(.remove(node))
         if let literal { edits.append(.addInitializer(value, literal)) }
@@ -93,7 +96,8 @@ package struct StripQDQ: Pass {
   /// The float constant, under the name that it has in the original where one fits: by the names that quantizers derive,
   /// which may have a number behind them. No literal: the constant is there already.
   private func constant(
-    _ codes: Value, _ output: Value, _ tensor: Tensor, _ context: LintContext, _ restored: inout [String: Value]
+    _ codes: Value, _ output: Value, _ tensor: Tensor, _ context: LintContext, _ original: (String) -> TensorLiteral?,
+    _ restored: inout [String: Value]
   ) -> (Value, TensorLiteral?) {
     let derived = [output.name, codes.name].flatMap { name -> [String] in
       let digits = name.reversed().prefix { $0.isNumber }.count
@@ -108,25 +112,22 @@ package struct StripQDQ: Pass {
         names.append(String(name.dropLast(suffix.count)))
       }
     }
-    if let original {
-      for name in names.reversed() {
-        guard let item = original.graph.initializers.first(where: { $0.value.name == name }),
-          item.literal.dims == tensor.shape.map(Int64.init),
-          // Codes of a model that was quantized before are no constant that a DQ could give way to.
-          item.literal.dataType.flatMap({ ElementType(rawValue: $0) })?.isFloatingPoint == true
-        else { continue }
-        if let known = restored[name] { return (known, nil) }
-        if let present = context.graph.initializers.first(where: { $0.value.name == name })?.value,
-          present !== codes, context.constants.elementType(present)?.isFloatingPoint == true
-        {
-          return (present, nil)
-        }
-        guard name == output.name || name == codes.name || !context.graph.values.contains(where: { $0.name == name })
-        else { continue }
-        let value = Value(name, type: item.value.type ?? .tensor(.float32, tensor.shape))
-        restored[name] = value
-        return (value, item.literal)
+    for name in names.reversed() {
+      guard let literal = original(name), literal.dims == tensor.shape.map(Int64.init),
+        // Codes of a model that was quantized before are no constant that a DQ could give way to.
+        let type = literal.elementType, type.isFloatingPoint
+      else { continue }
+      if let known = restored[name] { return (known, nil) }
+      if let present = context.graph.values.first(where: { $0.name == name }), present !== codes,
+        context.constants.elementType(present)?.isFloatingPoint == true
+      {
+        return (present, nil)
       }
+      guard name == output.name || name == codes.name || !context.graph.values.contains(where: { $0.name == name })
+      else { continue }
+      let value = Value(name, type: .tensor(type, tensor.shape))
+      restored[name] = value
+      return (value, literal)
     }
     let taken = Set(context.graph.values.map(\.name))
     let name = names.last { !taken.contains($0) && restored[$0] == nil } ?? output.name
@@ -153,5 +154,44 @@ package struct StripQDQ: Pass {
         let channel = index / inner % scales.count
         return Float(code - points[channel]) * scales[channel]
       }, shape: codes.shape)
+  }
+}
+
+/// The constants of a model by name, initializers and Constant nodes, nested graphs included.
+private struct OriginalConstants {
+  private let graphs: [[String: TensorLiteral]]
+  private let outer: [[Int]]
+
+  init(_ model: Model) {
+    let enclosed = model.graph.enclosedGraphs()
+    graphs = enclosed.map { Self.literals($0.graph) }
+    outer = enclosed.map { item in item.outer.compactMap { graph in enclosed.firstIndex { $0.graph === graph } } }
+  }
+
+  private static func literals(_ graph: Graph) -> [String: TensorLiteral] {
+    var result: [String: TensorLiteral] = [:]
+    for item in graph.initializers { result[item.value.name] = item.literal }
+    let constants = Constants(graph: graph)
+    for node in graph.nodes where node.isStandard("Constant") {
+      guard let value = node.output(0) else { continue }
+      if case .tensor(var literal) = node.attribute("value") {
+        literal.name = value.name
+        result[value.name] = literal
+      } else if let tensor = constants.tensor(value) {
+        result[value.name] = TensorLiteral(name: value.name, tensor)
+      }
+    }
+    return result
+  }
+
+  /// The constant that `name` means in the graph at `place` of `count` graphs, in the order of the file. Where the two
+  /// models do not have as many graphs, it must be the only one of that name.
+  func constant(_ name: String, place: Int, of count: Int) -> TensorLiteral? {
+    guard count == graphs.count else {
+      let found = graphs.compactMap { $0[name] }
+      return found.count == 1 ? found[0] : nil
+    }
+    for graph in [place] + outer[place] { if let literal = graphs[graph][name] { return literal } }
+    return nil
   }
 }

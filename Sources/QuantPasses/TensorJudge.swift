@@ -26,11 +26,17 @@ final class TensorJudge {
   private let statistics: ModelStatistics
   private let options: InsertionOptions
   private let excluded: Set<Value>
+  private let names: [Value: String]
   private var verdicts: [Value: Verdict] = [:]
   private var rescued: [Value: String] = [:]
 
-  init(_ view: QuantizationView, statistics: ModelStatistics, options: InsertionOptions, excluded: Set<Value>) {
+  /// - Parameter names: what the statistics call tensors, where that is not their name.
+  init(
+    _ view: QuantizationView, statistics: ModelStatistics, options: InsertionOptions, excluded: Set<Value>,
+    names: [Value: String] = [:]
+  ) {
     self.view = view
+    self.names = names
     self.statistics = statistics
     self.options = options
     self.excluded = excluded
@@ -49,22 +55,24 @@ final class TensorJudge {
     return verdict
   }
 
-  func statistics(of tensor: Value) -> TensorStatistics? { statistics[tensor.name] }
+  func statistics(of tensor: Value) -> TensorStatistics? { statistics[names[tensor] ?? tensor.name] }
 
   /// The shape that all samples had, else the declared one where it is fixed.
-  func shape(_ tensor: Value) -> [Int]? { statistics[tensor.name]?.shape ?? tensor.type?.staticShape }
+  func shape(_ tensor: Value) -> [Int]? { statistics(of: tensor)?.shape ?? tensor.type?.staticShape }
 
   private func judge(_ tensor: Value) throws -> Verdict {
     if view.pairs[tensor] != nil { return .existing }
     if excluded.contains(tensor) { return .float(.selected, "it is excluded") }
     if view.constants.isConstant(tensor) {
-      guard view.constants.elementType(tensor) == .float32 else { return .float(.elementType, "it is not float32") }
+      guard view.constants.elementType(tensor).map(FloatTypes.isReal) ?? false else {
+        return .float(.elementType, "it is no float of 16 or 32 bits")
+      }
       guard let values = view.constants.floats(tensor), !values.isEmpty, values.allSatisfy(\.isFinite) else {
         return .float(.noData, "the constant is empty or not finite")
       }
       return .constant
     }
-    if let type = tensor.type?.elementType, type != .float32 {
+    if let type = tensor.type?.elementType, !FloatTypes.isReal(type) {
       return .float(.elementType, "it is of type \(type.name)")
     }
     if let producer = view.producer(tensor), producer.isStandard,
@@ -73,7 +81,7 @@ final class TensorJudge {
       let parameters = try options.target.activations.parameters(for: range)
       return .measured(Measured(range: range, parameters: parameters, method: "fixed"))
     }
-    guard let measured = statistics[tensor.name] else {
+    guard let measured = statistics(of: tensor) else {
       // Convolutions read floats, whatever the file declares.
       let isFloat = (view.uses[tensor] ?? []).contains {
         $0.index == 0 && $0.node.isStandard("Conv", "ConvTranspose", "Gemm")

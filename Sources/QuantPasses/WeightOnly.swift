@@ -11,6 +11,8 @@ package struct WeightOnlyOptions: Sendable {
   package var target: TargetPreset
   package var includesEmbeddings = false
   package var missingData = InsertionOptions.MissingData.error
+  /// The opset of the result; nil for the lowest that it needs.
+  package var opset: Int?
   package var include: [Selector] = []
   package var exclude: [Selector] = []
   package var threads = 1
@@ -125,9 +127,7 @@ package struct WeightOnly {
     } else {
       version = weights.contains { $0.literal.elementType != .float32 } ? 19 : 13
     }
-    var journal = try RaiseOpset(to: RaiseOpset.perAxis).run(on: model)
-    journal += try RaiseOpsetFurther(to: version).run(on: model)
-    return journal
+    return try SettleOpset(needed: version, requested: options.opset, target: options.target).run(on: model)
   }
 
   private func insert(

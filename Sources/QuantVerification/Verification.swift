@@ -63,16 +63,23 @@ package struct Verification {
 
     while let sample = try next() {
       report.samples += 1
-      var floatTensors: [String: [Float]] = [:]
+      // A tensor of a loop is seen once in each round.
+      var floatTensors: [String: [[Float]]] = [:]
+      var rounds: [Int: Int] = [:]
       let expected = try float.run(
         sample.inputs,
         fakeQuant == nil
-          ? nil : { name, tensor in if wanted.contains(name) { floatTensors[name] = tensor.floats } })
+          ? nil
+          : { name, tensor in if wanted.contains(name) { floatTensors[name, default: []].append(tensor.floats ?? []) } }
+      )
       let simulated = try fakeQuant?.run(sample.inputs) { name, tensor in
         for index in rank[name] ?? [] {
-          guard let reference = floatTensors[tensorPairs[index].float], let values = tensor.floats,
-            values.count == reference.count
+          let round = rounds[index, default: 0]
+          rounds[index] = round + 1
+          guard let seen = floatTensors[tensorPairs[index].float], round < seen.count, let values = tensor.floats,
+            values.count == seen[round].count
           else { continue }
+          let reference = seen[round]
           tensors[index].add(reference: reference, candidate: values)
         }
       }

@@ -148,10 +148,10 @@ struct WeightOnlyTests {
       return builder.model
     }
     let (reference, model) = (make(), make())
-    let journal = try RaiseOpsetFurther(to: 21).run(on: model)
+    let journal = try RaiseOpset(to: 21).run(on: model)
     #expect(journal.count == 3)
     #expect(model.opset() == 21 && model.irVersion == 10)
     #expect(try sqnr(reference, model, samples(reference, count: 2)) == .infinity)
-    #expect(try RaiseOpsetFurther(to: 21).run(on: model).isEmpty)
+    #expect(try RaiseOpset(to: 21).run(on: model).isEmpty)
   }
 }

@@ -33,6 +33,62 @@ def workspace(folder, *names, source=DIGITS):
     return folder
 
 
+TARGET_FILE = """\
+extends: onnxruntime
+activations: {type: int8, symmetric: true, power-of-two: true}
+weights: {per-channel: false, power-of-two: true}
+weighted: [Conv]
+"""
+BROKEN_TARGETS = {
+    "extends: nowhere\n": ":1:",
+    "activations: {type: int8}\n": "'extends' is missing",
+    "extends: onnxruntime\nactivation: {type: int8}\n": ":2:",
+    "extends: onnxruntime\nactivations:\n  type: int5\n": ":3:",
+    "extends: onnxruntime\nweighted: [Conv, Softmax]\n": "'Softmax'",
+    "extends: [\n": "",
+}
+
+
+def target_files(report, folder):
+    """A target of one's own decides the grids; what its file has wrong is named with its line."""
+    workspace(folder, "digits.onnx")
+    outcome = onnxq("calibrate", "digits.onnx", "--data", "calibration", cwd=folder)
+    if not report.check("calibrate", outcome.code == 0, outcome):
+        return
+    (folder / "npu.yaml").write_text(TARGET_FILE)
+    outcome = onnxq("insert-qdq", "digits.onnx", "--target", "npu.yaml", "--format", "json", cwd=folder)
+    if report.check("insert-qdq for a target file", outcome.code == 0, outcome):
+        document = outcome.json
+        report.check("target file: name", document["target"] == "npu", document["target"])
+        kinds = {node["op_type"] for node in document["outcomes"] if node["quantized"]}
+        report.check("target file: Gemm stays float", "Conv" in kinds and not kinds & {"Gemm", "MatMul"}, kinds)
+        for decision in document["decisions"]:
+            if decision.get("element_type") != "int8":
+                continue
+            exact = all(numpy.frexp(scale)[0] == 0.5 for scale in decision["scale"])
+            symmetric = not any(decision["zero_point"]) and len(decision["scale"]) == 1
+            report.check(f"target file: grid of {decision['tensor']}", exact and symmetric, decision)
+        onnx.checker.check_model(str(folder / "digits.qdq.onnx"), full_check=True)
+    (folder / "digits.qdq.onnx").unlink(missing_ok=True)
+    for text, message in BROKEN_TARGETS.items():
+        (folder / "broken.yaml").write_text(text)
+        outcome = onnxq("insert-qdq", "digits.onnx", "--target", "broken.yaml", cwd=folder)
+        said = outcome.code in (2, 3) and "broken.yaml" in outcome.stderr and message in outcome.stderr
+        report.check(f"target file {text!r} is refused", said and not (folder / "digits.qdq.onnx").exists(), outcome)
+
+
+def explanations(report, folder):
+    """--explain says each change once."""
+    workspace(folder, "digits.onnx")
+    outcome = onnxq(
+        "insert-qdq", "digits.onnx", "--target", "onnxruntime", "--data", "calibration", "--explain", "--dry-run", cwd=folder
+    )
+    if report.check("insert-qdq --explain", outcome.code == 0, outcome):
+        subjects = [line.split(":")[0] for line in outcome.stdout.splitlines() if line.startswith("tensor ")]
+        twice = {subject for subject in subjects if subjects.count(subject) > 1}
+        report.check("--explain names each tensor once", subjects and not twice, twice)
+
+
 def main_job(report, folder):
     """calibrate, insert-qdq, verify by name; their JSON; accuracy; PyTorch's outputs as the reference."""
     workspace(folder, "digits.onnx", "reference.npy")
@@ -310,7 +366,10 @@ def help_texts(report, folder):
         report.check(f"{verb} --help", outcome.code == 0 and f"onnxq {verb}" in outcome.stdout, outcome)
 
 
-TESTS = [main_job, no_arguments, same_bytes, shards, quantization_aware, engines, benchmarks, refusals, help_texts]
+TESTS = [
+    main_job, target_files, explanations, no_arguments, same_bytes, shards, quantization_aware, engines, benchmarks, refusals,
+    help_texts,
+]
 
 
 def main():

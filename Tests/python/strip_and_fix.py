@@ -21,38 +21,71 @@ PAIR = ("QuantizeLinear", "DequantizeLinear")
 TARGETS = ("onnxruntime", "tensorrt", "integer")
 
 
-def operators(model):
-    return [node for node in model.graph.node if node.op_type not in PAIR]
+def operators(graph, constants=frozenset()):
+    """Its nodes but Q/DQ and the Constant nodes of `constants`."""
+    return [
+        node
+        for node in graph.node
+        if node.op_type not in PAIR and not (node.op_type == "Constant" and node.output[0] in constants)
+    ]
+
+
+def graphs(graph):
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from graphs(attribute.g)
 
 
 def constants(model):
-    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    """The initializers and Constant tensors of all its graphs."""
+    result = {}
+    for number, graph in enumerate(graphs(model.graph)):
+        for tensor in graph.initializer:
+            result[number, tensor.name] = onnx.numpy_helper.to_array(tensor)
+        for node in graph.node:
+            for attribute in node.attribute:
+                if node.op_type == "Constant" and attribute.name == "value":
+                    result[number, node.output[0]] = onnx.numpy_helper.to_array(attribute.t)
+    return result
 
 
 def opset(model):
     return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
 
-def described(node, with_attributes):
-    """What was raised to a higher opset may spell its attributes otherwise."""
-    attributes = sorted((attribute.name, attribute.SerializeToString()) for attribute in node.attribute)
-    return node.op_type, attributes if with_attributes else None
+def described(node):
+    """Its attributes, but for nested graphs."""
+    return sorted(
+        (attribute.name, attribute.SerializeToString())
+        for attribute in node.attribute
+        if attribute.type != onnx.AttributeProto.GRAPH
+    )
 
 
 def same_nodes(report, name, source, result):
-    """Node by node, with the same operands and results by name, as far as names are the model's own."""
-    expected = [node for node in source.graph.node if node.op_type not in PAIR]
-    got = operators(result)
-    if not report.check(f"{name}: as many nodes", len(expected) == len(got), f"{len(got)}, not {len(expected)}"):
-        return
+    """Node by node, with the same operands and results by name, as far as names are the model's own.
+
+    What was raised to a higher opset may spell its attributes otherwise. A weight that was a Constant node may be an
+    initializer.
+    """
     unraised = opset(source) == opset(result)
-    different = [
-        before.name or before.op_type
-        for before, after in zip(expected, got)
-        if described(before, unraised) != described(after, unraised) or list(before.output) != list(after.output)
-        or unraised and len(before.input) != len(after.input)
-    ]
-    report.check(f"{name}: the same nodes", not different, ", ".join(different[:5]))
+    before, after = list(graphs(source.graph)), list(graphs(result.graph))
+    report.check(f"{name}: as many graphs", len(before) == len(after), f"{len(after)}, not {len(before)}")
+    for expected, got in zip(before, after):
+        moved = {tensor.name for tensor in got.initializer}
+        expected, got = operators(expected, moved), operators(got)
+        if not report.check(f"{name}: as many nodes", len(expected) == len(got), f"{len(got)}, not {len(expected)}"):
+            return
+        different = [
+            before.name or before.op_type
+            for before, after in zip(expected, got)
+            if before.op_type != after.op_type or unraised and described(before) != described(after)
+            or list(before.output) != list(after.output) or unraised and len(before.input) != len(after.input)
+        ]
+        if not report.check(f"{name}: the same nodes", not different, ", ".join(different[:5])):
+            return
 
 
 def strip(report, entry, folder):
@@ -74,7 +107,7 @@ def strip(report, entry, folder):
         )
         if not report.check(f"{name}: insert-qdq", outcome.code == 0, outcome):
             continue
-        had = sum(node.op_type in PAIR for node in source.graph.node)
+        had = sum(node.op_type in PAIR for graph in graphs(source.graph) for node in graph.node)
         for options in ((), ("--original", entry.path)):
             label = f"{name}, stripped" + (" with the original" if options else "")
             stripped = folder / "stripped.onnx"
@@ -82,7 +115,7 @@ def strip(report, entry, folder):
             if not report.check(f"{label}", outcome.code == 0, outcome):
                 continue
             result = onnx.load(str(stripped))
-            left = sum(node.op_type in PAIR for node in result.graph.node)
+            left = sum(node.op_type in PAIR for graph in graphs(result.graph) for node in graph.node)
             report.check(f"{label}: no Q/DQ is left", left == 0 or had > 0, left)
             if had == 0:
                 same_nodes(report, label, source, result)
@@ -99,7 +132,7 @@ def strip(report, entry, folder):
                 for key, value in constants(result).items()
                 if key in weights and (value.dtype != weights[key].dtype or value.tobytes() != weights[key].tobytes())
             ]
-            report.check(f"{label}: the same weights", not changed, ", ".join(changed[:5]))
+            report.check(f"{label}: the same weights", not changed, ", ".join(key[1] for key in changed[:5]))
             different = [key for key in expected if not numpy.array_equal(outputs[key], expected[key], equal_nan=True)]
             report.check(f"{label}: the same outputs", not different or had > 0, ", ".join(different))
 

@@ -10,35 +10,76 @@ package struct InsertQDQ {
   private let settings: InsertionOptions
   let statistics: ModelStatistics
 
-  package init(_ options: InsertionOptions, statistics: ModelStatistics) {
+  private let names: [Value: String]?
+
+  /// - Parameter names: what the statistics call tensors; nil for the model's own names.
+  package init(_ options: InsertionOptions, statistics: ModelStatistics, names: [Value: String]? = nil) {
     settings = options
     self.statistics = statistics
+    self.names = names
   }
 
+  /// Nested graphs first: a graph sees the tensors of those around it, not the other way round.
   package func run(on model: Model) throws -> InsertionReport {
-    let graph = model.graph
-    let view = QuantizationView(graph)
-    var options = settings
-    if let type = Self.completedType(view, target: options.target) { options.target.activations.elementType = type }
-    let included = try Selector.resolve(options.include, in: graph)
-    var excluded = try Selector.resolve(options.exclude, in: graph)
-    let overrides = try ResolvedOverrides(options.overrides, in: graph)
-    excluded.nodes.formUnion(overrides.floatNodes)
-    excluded.tensors.formUnion(overrides.floatTensors)
-    let (excludedNodes, excludedTensors) = excluded
-    let judge = TensorJudge(view, statistics: statistics, options: options, excluded: excludedTensors)
-    let isSelected: (Node) -> Bool = { node in
-      if excludedNodes.contains(node) { return false }
+    let selection = try Selection(settings, in: model.graph)
+    let names = self.names ?? model.tensorNames
+    let types = FloatTypes(model)
+    let enclosed = model.graph.enclosedGraphs()
+    let constants = enclosed.count == 1 ? [] : Self.readConstants(enclosed)
+    var reports: [InsertionReport] = []
+    for entry in enclosed.reversed() {
+      reports.append(try quantize(entry, of: model, selection, names: names, types: types))
+    }
+    var report = InsertionReport(target: settings.target.name)
+    for part in reports.reversed() {
+      report.decisions += part.decisions
+      report.nodes += part.nodes
+      report.pairs += part.pairs
+      report.journal += part.journal
+      report.isUnchanged = report.isUnchanged && part.isUnchanged
+    }
+    try Self.removeUnread(constants, of: model)
+    return report
+  }
+
+  /// What the options name.
+  private struct Selection {
+    let options: InsertionOptions
+    let included: (nodes: Set<Node>, tensors: Set<Value>)
+    var excluded: (nodes: Set<Node>, tensors: Set<Value>)
+    let overrides: ResolvedOverrides
+
+    init(_ options: InsertionOptions, in graph: Graph) throws {
+      self.options = options
+      included = try Selector.resolve(options.include, in: graph)
+      excluded = try Selector.resolve(options.exclude, in: graph)
+      overrides = try ResolvedOverrides(options.overrides, in: graph)
+      excluded.nodes.formUnion(overrides.floatNodes)
+      excluded.tensors.formUnion(overrides.floatTensors)
+    }
+
+    func contains(_ node: Node) -> Bool {
+      if excluded.nodes.contains(node) { return false }
       if options.include.isEmpty || included.nodes.contains(node) { return true }
       return (node.inputs + node.outputs).contains { $0.map { included.tensors.contains($0) } ?? false }
     }
+  }
+
+  private func quantize(
+    _ entry: Graph.Enclosed, of model: Model, _ selection: Selection, names: [Value: String], types: FloatTypes
+  ) throws -> InsertionReport {
+    let view = QuantizationView(entry.graph, within: entry.outer)
+    var options = settings
+    if let type = Self.completedType(view, target: options.target) { options.target.activations.elementType = type }
+    let judge = TensorJudge(
+      view, statistics: statistics, options: options, excluded: selection.excluded.tensors, names: names)
     func place() throws -> PlacementPlan {
       switch options.target.placement {
       case .weightedInputs:
-        var placement = FusionPlacement(view, options: options, judge: judge, isSelected: isSelected)
+        var placement = FusionPlacement(view, options: options, judge: judge, isSelected: selection.contains)
         return try placement.run()
       case .betweenQuantized, .everyTensor:
-        var placement = RegionPlacement(view, options: options, judge: judge, isSelected: isSelected)
+        var placement = RegionPlacement(view, options: options, judge: judge, isSelected: selection.contains)
         return try placement.run()
       }
     }
@@ -48,8 +89,33 @@ package struct InsertQDQ {
       plan = try Rescue(view: view, judge: judge, budget: budget, place: place).run(plan, by: ranking)
     }
     var insertion = Insertion(
-      model: model, view: view, plan: plan, judge: judge, options: options, overrides: overrides)
+      model: model, view: view, path: entry.path, plan: plan, judge: judge, options: options,
+      overrides: selection.overrides, types: types)
     return try insertion.run()
+  }
+
+  /// Constants that nodes read, by the graph that holds them.
+  private static func readConstants(_ graphs: [Graph.Enclosed]) -> [(graph: Graph, value: Value)] {
+    let returned = Set(graphs.flatMap { $0.graph.outputs.map(\.value) })
+    return graphs.flatMap { entry in
+      let stored = entry.graph.initializers.map(\.value)
+      let computed = entry.graph.nodes.filter { $0.isStandard("Constant") }.compactMap { $0.output(0) }
+      return (stored + computed).filter { !$0.uses.isEmpty && !returned.contains($0) }.map { (entry.graph, $0) }
+    }
+  }
+
+  /// Constants whose readers in nested graphs have all got another value.
+  private static func removeUnread(_ constants: [(graph: Graph, value: Value)], of model: Model) throws {
+    for (graph, value) in constants where value.uses.isEmpty {
+      var patch = GraphPatch(model, graph: graph)
+      if graph.initializer(for: value) != nil {
+        if graph.isInput(value) { patch.append(.removeGraphInput(value)) }
+        patch.append(.removeInitializer(value))
+      } else if let producer = value.producer, graph.nodes.contains(producer) {
+        patch.append(.remove(producer))
+      }
+      try patch.apply()
+    }
   }
 
   /// The 8-bit type of the activations that are quantized already, where it is one type and not the target's: kernels

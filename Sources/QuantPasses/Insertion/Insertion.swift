@@ -22,12 +22,18 @@ struct Insertion {
   var rewired: [Edge: Value] = [:]
   var roundedWeights: [Edge: (exact: Tensor, rounded: Tensor, parameters: QuantizationParameters)] = [:]
 
+  /// The nodes that lead to a nested graph.
+  let path: String
+  let types: FloatTypes
+
   init(
-    model: Model, view: QuantizationView, plan: PlacementPlan, judge: TensorJudge, options: InsertionOptions,
-    overrides: ResolvedOverrides
+    model: Model, view: QuantizationView, path: String, plan: PlacementPlan, judge: TensorJudge,
+    options: InsertionOptions, overrides: ResolvedOverrides, types: FloatTypes
   ) {
     self.model = model
-    graph = model.graph
+    graph = view.graph
+    self.path = path
+    self.types = types
     self.view = view
     self.plan = plan
     self.judge = judge
@@ -35,7 +41,7 @@ struct Insertion {
     self.overrides = overrides
     target = options.target
     names = NameAuthority(model: model)
-    patch = GraphPatch(model)
+    patch = GraphPatch(model, graph: view.graph)
     report = InsertionReport(target: options.target.name)
   }
 
@@ -79,16 +85,17 @@ struct Insertion {
   /// Constants that only rewired operands read are gone.
   mutating func removeUnread() {
     var seen = Set<Value>()
+    let returned = Set(graph.allGraphs.flatMap { $0.outputs.map(\.value) })
     for node in graph.nodes {
       for value in node.inputs {
-        guard let value, view.constants.isConstant(value), !graph.isOutput(value) else { continue }
+        guard let value, view.constants.isConstant(value), !returned.contains(value) else { continue }
         guard value.uses.allSatisfy({ rewired[Edge(node: $0.node, index: $0.index)] != nil }),
           seen.insert(value).inserted
         else { continue }
         if graph.initializer(for: value) != nil {
           if graph.isInput(value) { patch.append(.removeGraphInput(value)) }
           patch.append(.removeInitializer(value))
-        } else if let producer = value.producer {
+        } else if let producer = value.producer, view.isMember(producer) {
           patch.append(.remove(producer))
         }
       }

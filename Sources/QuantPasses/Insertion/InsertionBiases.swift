@@ -72,13 +72,15 @@ extension Insertion {
         rewire(edge, to: done)
         continue
       }
-      guard let exact = corrected[edge] ?? view.constants.tensor(value), let values = exact.floats,
+      guard let stored = view.constants.tensor(value), let exact = corrected[edge] ?? stored.single,
+        let values = exact.floats,
         let first = values.first
       else { continue }
       let range = values.reduce(ValueRange(first, first)) { ValueRange(min($0.lower, $1), max($0.upper, $1)) }
-      let grid = try target.activations.parameters(for: range)
+      let grid = try target.activations.parameters(for: range).rounded(to: stored.elementType)
       let dequantized = try insertConstant(
-        value, try grid.quantize(exact), grid, .constant, before: edge.node, reason: PlacementRule.constant.sentence)
+        value, try grid.quantize(exact), grid, stored.elementType, .constant, before: edge.node,
+        reason: PlacementRule.constant.sentence)
       if corrected[edge] == nil { known[value] = dequantized }
       rewire(edge, to: dequantized)
       report.decisions.append(
@@ -96,8 +98,12 @@ extension Insertion {
       let old = edge.node.input(edge.index)
       if let old, view.isDequantized(old) { continue }
       let isOwn = edge.node == operation.node || becomesGemm(operation, shapes)
-      let exact = corrected[edge] ?? old.flatMap { view.constants.tensor(view.tensor($0)) }
-      if target.bias == .int32, isOwn, let exact, exact.elementType == .float32, let grid = biasGrid(operation, exact) {
+      let exact = corrected[edge] ?? old.flatMap { view.constants.tensor(view.tensor($0))?.single }
+      let type = operation.node.input(operation.weight).flatMap { types[$0] } ?? .float32
+      let isHalf = FloatTypes.isHalf(type)
+      if target.bias == .int32, isOwn, let exact,
+        let grid = isHalf ? halfBiasGrid(exact, type) : biasGrid(operation, exact)
+      {
         let name = old?.name ?? "\(edge.node.output(0)?.name ?? edge.node.opType)_bias"
         let values = exact.array(Float.self)
         let codes = values.indices.map { index -> Int32 in
@@ -107,7 +113,8 @@ extension Insertion {
         }
         let flat = Tensor(codes, shape: [codes.count])
         let value = try insertConstant(
-          Value(name), flat, grid, .integerBias, before: edge.node, reason: PlacementRule.integerBias.sentence)
+          Value(name), flat, grid, type, .integerBias, before: edge.node, reason: PlacementRule.integerBias.sentence
+        )
         rewire(edge, to: value)
         report.decisions.append(
           Decision(
@@ -115,7 +122,7 @@ extension Insertion {
             method: corrected[edge] == nil ? "weights" : "corrected"))
       } else if let changed = corrected[edge] {
         let name = old.map { "\($0.name)_corrected" } ?? "\(edge.node.output(0)?.name ?? edge.node.opType)_bias"
-        let (value, edit) = constant(name, changed)
+        let (value, edit) = constant(name, changed.rounded(to: type))
         patch.add(entry(.biasCorrection, .tensor(value.name), "float bias stored"), edit)
         rewire(edge, to: value)
       }
@@ -128,6 +135,18 @@ extension Insertion {
       let shape = shapes.shape(of: input, depth: 0)
     else { return false }
     return shape.count == 2 || (shape.count > 2 && shape.allSatisfy { $0 != nil })
+  }
+
+  /// Half precision cannot hold s_x · s_w. onnxruntime would quantize a float bias by it all the same and lose it (1.32), so
+  /// there a float16 bias is stored as int32 with a scale that represents it exactly; elsewhere it stays float.
+  func halfBiasGrid(_ bias: Tensor, _ type: ElementType) -> QuantizationParameters? {
+    guard type == .float16, target.placement == .betweenQuantized, bias.rank == 1 else { return nil }
+    let largest = bias.array(Float.self).map(\.magnitude).max() ?? 0
+    guard largest <= Float(Float16.greatestFiniteMagnitude) else { return nil }
+    // The smallest float16 divides all others; 31 bits of its multiples reach to 128.
+    var scale = Float(Float16.leastNonzeroMagnitude)
+    while largest / scale >= 2_147_483_648 { scale *= 2 }
+    return QuantizationParameters(elementType: .int32, scale: scale, zeroPoint: 0)
   }
 
   /// s_x · s_w in float32; nil where the bias has another form than one number per output channel or scales are unknown.

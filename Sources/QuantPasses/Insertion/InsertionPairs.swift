@@ -15,7 +15,10 @@ extension Insertion {
     // All readers of these read the dequantized tensor.
     for (tensor, _) in plan.tensors where view.pairs[tensor] == nil {
       guard let value = dequantized[tensor], value !== tensor else { continue }
-      for use in tensor.uses { rewire(Edge(node: use.node, index: use.index), to: value) }
+      for use in tensor.uses where !(use.node.isStandard("QuantizeLinear") && !view.isMember(use.node)) {
+        // A nested graph that quantizes it has a pair of its own.
+        rewire(Edge(node: use.node, index: use.index), to: value)
+      }
     }
     for (edge, _) in plan.edges {
       guard let value = edge.node.input(edge.index), !view.isDequantized(value),
@@ -37,7 +40,7 @@ extension Insertion {
     let isRead = plan.edges.contains { edge, _ in
       edge.node.input(edge.index).map { view.tensor($0) === tensor && !view.isDequantized($0) } ?? false
     }
-    guard isRead else { return nil }
+    guard isRead, view.isMember(quantize) else { return nil }
     patch.add(entry(.existing, .tensor(tensor.name), "DequantizeLinear added"), .insert(node, .after(quantize)))
     report.pairs += 1
     return value
@@ -45,21 +48,23 @@ extension Insertion {
 
   mutating func insertPair(_ tensor: Value, _ grid: QuantizationParameters, _ rule: PlacementRule) throws {
     let base = tensor.name
-    let (scale, zeroPoint, edits) = try gridValues(base, grid)
+    // What comes from a graph around this one is quantized at the front.
+    let producer = tensor.producer.flatMap { view.isMember($0) ? $0 : nil }
+    let (scale, zeroPoint, edits) = try gridValues(base, grid, types[tensor])
     let codes = Value(
       names.unique("\(base)_QuantizeLinear_Output"), type: ValueType(tensor.type, elementType: grid.elementType))
-    let isRenamed = graph.isOutput(tensor) && tensor.producer != nil && plan.tensors.contains { $0.tensor === tensor }
+    let isRenamed = graph.isOutput(tensor) && producer != nil && plan.tensors.contains { $0.tensor === tensor }
     var source = tensor
     var result = tensor
     var all = edits
-    if isRenamed, let producer = tensor.producer, let index = tensor.outputIndex {
+    if isRenamed, let producer, let index = tensor.outputIndex {
       // The output keeps its name: it becomes the dequantized tensor.
       source = Value(names.unique("\(base)_QuantizeInput"), type: tensor.type)
       all.append(.setOutput(producer, index, source))
     } else {
       result = Value(names.unique("\(base)_DequantizeLinear_Output"), type: tensor.type)
     }
-    let position: GraphPatch.Position = tensor.producer.map { .after($0) } ?? .front
+    let position: GraphPatch.Position = producer.map { .after($0) } ?? .front
     all.append(
       .insert(
         NodeBlueprint(
@@ -75,12 +80,12 @@ extension Insertion {
     dequantized[tensor] = result
   }
 
-  /// Scale and zero point as initializers, named after what they belong to.
+  /// Scale, in the type of what it scales, and zero point as initializers, named after what they belong to.
   mutating func gridValues(
-    _ base: String, _ grid: QuantizationParameters
+    _ base: String, _ grid: QuantizationParameters, _ type: ElementType?
   ) throws -> (Value, Value, [GraphPatch.Edit]) {
     let shape = grid.axis == nil ? [] : [grid.scales.count]
-    let scale = Tensor(grid.scales, shape: shape)
+    let scale = Tensor(grid.scales, shape: shape).rounded(to: type ?? .float32)
     let zeroPoint: Tensor
     switch grid.elementType {
     case .int8: zeroPoint = Tensor(grid.zeroPoints.map { Int8(clamping: $0) }, shape: shape)

@@ -51,7 +51,7 @@ extension Insertion {
         let union = ValueRange(ranges.map(\.range.lower).min() ?? 0, ranges.map(\.range.upper).max() ?? 0)
         shared = try scheme.parameters(for: union)
       }
-      for tensor in members where parameters[tensor] == nil { parameters[tensor] = shared }
+      for tensor in members where parameters[tensor] == nil { parameters[tensor] = shared.rounded(to: types[tensor]) }
     }
     for (tensor, rule) in tensors {
       let root = plan.groups.root(tensor)

@@ -22,16 +22,17 @@ extension Insertion {
       users[key, default: []].append(weight)
     }
     for key in order {
-      guard let readers = users[key], let first = readers.first, let exact = view.constants.tensor(key.value) else {
-        continue
-      }
+      guard let readers = users[key], let first = readers.first, let stored = view.constants.tensor(key.value),
+        let exact = stored.single
+      else { continue }
       let quantizer = WeightQuantizer(
         scheme: key.scheme, axis: key.axis, smallestScales: smallestScales(readers, exact, axis: key.axis))
-      let (codes, grid) = try quantizer.quantize(exact)
+      let grid = try quantizer.parameters(for: exact).rounded(to: stored.elementType)
+      let codes = try quantizer.quantize(exact, grid)
       let rounded = try grid.dequantize(codes)
       let rule = key.scheme.isReduced ? PlacementRule.reducedWeight : .weight
       let value = try insertConstant(
-        key.value, codes, grid, rule, before: first.node,
+        key.value, codes, grid, stored.elementType, rule, before: first.node,
         reason: readers.count > 1 ? "\(readers.count) operators share it" : rule.sentence)
       for weight in readers {
         let edge = Edge(node: weight.node, index: weight.index)
@@ -47,13 +48,13 @@ extension Insertion {
 
   /// Codes as an initializer behind DequantizeLinear.
   mutating func insertConstant(
-    _ old: Value, _ codes: Tensor, _ grid: QuantizationParameters, _ rule: PlacementRule, before node: Node,
-    reason: String
+    _ old: Value, _ codes: Tensor, _ grid: QuantizationParameters, _ type: ElementType, _ rule: PlacementRule,
+    before node: Node, reason: String
   ) throws -> Value {
     let base = old.name
-    let (scale, zeroPoint, edits) = try gridValues(base, grid)
+    let (scale, zeroPoint, edits) = try gridValues(base, grid, type)
     let (stored, edit) = constant("\(base)_quantized", codes)
-    let result = Value(names.unique("\(base)_DequantizeLinear_Output"), type: .tensor(.float32, codes.shape))
+    let result = Value(names.unique("\(base)_DequantizeLinear_Output"), type: .tensor(type, codes.shape))
     let dequantize = NodeBlueprint(
       "DequantizeLinear", name: names.unique("\(base)_DequantizeLinear"), inputs: [stored, scale, zeroPoint],
       outputs: [result], attributes: grid.axis.map { [Attribute("axis", int: $0)] } ?? [])

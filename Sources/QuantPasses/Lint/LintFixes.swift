@@ -9,11 +9,11 @@ package struct LintFixes: Pass {
 
   package func run(on model: Model) throws -> [JournalEntry] {
     var journal: [JournalEntry] = []
-    for graph in model.graph.allGraphs {
+    for (graph, outer, _) in model.graph.enclosedGraphs() {
       // A fix may make room for the next one: a removed DQ leaves an unread Q.
       for _ in 0..<100 {
         var patch = GraphPatch(model, graph: graph)
-        collect(LintContext(model, graph), &patch)
+        collect(LintContext(model, graph, outer: outer), &patch)
         if patch.isEmpty { break }
         journal += try patch.apply()
       }

@@ -19,8 +19,8 @@ package struct Linter {
   /// The nodes of the main graph come first, those of nested graphs after them.
   package func run(on model: Model) -> LintReport {
     var report = LintReport(target: target)
-    for graph in model.graph.allGraphs {
-      let context = LintContext(model, graph)
+    for (graph, outer, _) in model.graph.enclosedGraphs() {
+      let context = LintContext(model, graph, outer: outer)
       HygieneRules().run(context, into: &report)
       switch target {
       case "tensorrt", "tensorrt-dla": TensorRTRules(isDLA: target == "tensorrt-dla").run(context, into: &report)

@@ -105,10 +105,11 @@ struct LintContext {
   /// Values that nested graphs read.
   let captured: Set<Value>
 
-  init(_ model: Model, _ graph: Graph) {
+  /// `outer`: the graphs around it, whose constants it may read.
+  init(_ model: Model, _ graph: Graph, outer: [Graph] = []) {
     self.model = model
     self.graph = graph
-    let constants = Constants(graph: graph)
+    let constants = Constants(graph: graph, outer: outer)
     self.constants = constants
     var quantizers: [Node: Quantizer] = [:]
     var captured = Set<Value>()

@@ -58,6 +58,7 @@ extension InsertQDQCommand {
     settings.includesEmbeddings = weightArguments.embeddings
     settings.toleratesMissingData = missingData == .float
     settings.copiesData = weightArguments.copyData
+    settings.opset = opset
     settings.include = include
     settings.exclude = exclude
     if let threads = common.threads { settings.threads = threads }

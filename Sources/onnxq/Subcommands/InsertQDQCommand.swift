@@ -61,9 +61,9 @@ struct InsertQDQCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Fold constants and normalizations and take Identity and Dropout out; with none all nodes stay.",
+      "Fold normalizations into weights, take identities out and make computed weights constants first.",
       valueName: "all|none"))
-  var fold: Fold = .all
+  var fold: Folding = .all
 
   @Option(
     help: ArgumentHelp(
@@ -87,10 +87,30 @@ struct InsertQDQCommand: ParsableCommand {
   @Flag(help: "Replace an existing file that onnxq did not write.")
   var force = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Operators between Q/DQ, or operators on integers (QLinearConv, QLinearMatMul, ...) for onnxruntime's targets.",
+      valueName: "qdq|qoperator"))
+  var quantFormat: QuantFormat = .qdq
+
+  @Option(
+    help: ArgumentHelp(
+      "Compute what stays float in half precision; where the statistics say that float16 would overflow it stays float32.",
+      valueName: "float16|bfloat16"))
+  var highPrecision: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The opset of the result. Default: the model's, raised to the lowest that the result needs.", valueName: "n"))
+  var opset: Int?
+
   @Option(help: ArgumentHelp("Write the graph as text after each pass.", valueName: "folder"))
   var dumpIr: String?
 
-  enum Fold: String, ExpressibleByArgument, CaseIterable { case all, none }
+  enum Folding: String, ExpressibleByArgument, CaseIterable { case all, none }
+
+  enum QuantFormat: String, ExpressibleByArgument, CaseIterable { case qdq, qoperator }
+
   enum BiasCorrection: String, ExpressibleByArgument, CaseIterable { case analytic, none }
 
   /// `15`, `15%`, `none`; `auto` is the default.
@@ -153,9 +173,12 @@ struct InsertQDQCommand: ParsableCommand {
     settings.overrides = try overrides.map { try SettingsFile.load($0) }
     settings.method = method ?? configuration.method ?? settings.method
     settings.correctsBias = biasCorrection == .analytic
-    settings.folds = fold == .all
     settings.rescueBudget = rescue.share
     settings.toleratesMissingData = missingData == .float
+    settings.folds = fold == .all
+    settings.opset = opset
+    settings.usesIntegerOperators = quantFormat == .qoperator
+    settings.highPrecision = highPrecision
     settings.include = include
     settings.exclude = exclude
     let insertion = try Insertion(settings)
