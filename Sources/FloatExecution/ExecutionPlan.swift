@@ -46,12 +46,19 @@ final class ExecutionPlan {
   private(set) var captures: [Capture] = []
   /// Slot contents at the start of a run: initializers and folded constants.
   private(set) var constants: [Int: Tensor] = [:]
-  private(set) var slotCount = 0
+  /// The slots as a run finds them.
+  private(set) var initialValues: [RuntimeValue?] = []
+  private var slotCount = 0
   private var slots: [ObjectIdentifier: Int] = [:]
+  private let context: PlanContext
+  private weak var outer: ExecutionPlan?
+  private var nestedPlans: [ObjectIdentifier: ExecutionPlan] = [:]
 
-  /// `opsets` are the imports that hold for the graph; functions bring their own.
-  init(graph: Graph, context: PlanContext) throws {
+  /// `outer`: the plan of the graph around it, whose constants hold here too.
+  init(graph: Graph, context: PlanContext, outer: ExecutionPlan? = nil) throws {
     self.graph = graph
+    self.context = context
+    self.outer = outer
     guard let order = graph.topologicalOrder() else {
       throw ExecutionError(.failed, "graph '\(graph.name ?? "")' has a cycle")
     }
@@ -73,7 +80,7 @@ final class ExecutionPlan {
       let captured = node.capturedValues
       let reads = inputs.compactMap { $0 } + captured.map { slot($0) }
       for (value, slot) in zip(node.inputs.compactMap { $0 } + captured, reads) where defined.insert(slot).inserted {
-        captures.append(Capture(value: value, slot: slot))
+        capture(value, slot)
       }
       let outputs = node.outputs.map { $0.map { slot($0) } }
       defined.formUnion(outputs.compactMap { $0 })
@@ -90,13 +97,27 @@ final class ExecutionPlan {
     }
     outputSlots = graph.outputs.map { port in
       let slot = slot(port.value)
-      if defined.insert(slot).inserted { captures.append(Capture(value: port.value, slot: slot)) }
+      if defined.insert(slot).inserted { capture(port.value, slot) }
       return slot
     }
     let kept = Set(outputSlots.compactMap { $0 })
     let fusions = FusionPlanner(prepared, kept: kept, constants: constants, context: context)
     steps = schedule(prepared, kept: kept)
     fusedSteps = schedule(fusions.joined(), kept: kept)
+    initialValues = Array(repeating: nil, count: slotCount)
+    for (slot, tensor) in constants { initialValues[slot] = .tensor(tensor) }
+  }
+
+  private func capture(_ value: Value, _ slot: Int) {
+    if context.foldsConstants, let constant = outer?.constant(value) {
+      constants[slot] = constant
+    } else {
+      captures.append(Capture(value: value, slot: slot))
+    }
+  }
+
+  private func constant(_ value: Value) -> Tensor? {
+    existingSlot(of: value).flatMap { constants[$0] } ?? outer?.constant(value)
   }
 
   private func slot(_ value: Value) -> Int {
@@ -105,6 +126,15 @@ final class ExecutionPlan {
     slots[key] = slotCount
     slotCount += 1
     return slotCount - 1
+  }
+
+  /// The plan of a graph that a node of this one holds, made when the node first runs it.
+  func nested(_ graph: Graph) throws -> ExecutionPlan {
+    let key = ObjectIdentifier(graph)
+    if let known = nestedPlans[key] { return known }
+    let plan = try ExecutionPlan(graph: graph, context: context, outer: self)
+    nestedPlans[key] = plan
+    return plan
   }
 
   func existingSlot(of value: Value) -> Int? { slots[ObjectIdentifier(value)] }

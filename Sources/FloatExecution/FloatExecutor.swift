@@ -14,7 +14,7 @@ package final class FloatExecutor {
   private let context: PlanContext
   private let plan: ExecutionPlan
   /// For runs in which the caller gives a value for an initializer: nothing is folded from the initializer's own.
-  private var openPlan: (context: PlanContext, plan: ExecutionPlan)?
+  private var openPlan: ExecutionPlan?
   private let threads: ThreadPool
   private let pool = BufferPool()
 
@@ -53,21 +53,21 @@ package final class FloatExecutor {
       if case .optional = port.info.type?.kind, case .tensor = input { return .optional(input) }
       return input
     }
-    let (context, plan) = isOpen ? try makeOpenPlan() : (context, plan)
-    let run = PlanRun(plan: plan, context: context, threads: threads, pool: pool, tap: tap)
+    let plan = isOpen ? try makeOpenPlan() : plan
+    let run = PlanRun(plan: plan, threads: threads, pool: pool, tap: tap)
     let results = try run.execute(inputs: ordered, parent: nil)
     var outputs: [String: RuntimeValue] = [:]
     for (port, result) in zip(model.graph.outputs, results) { outputs[port.value.name] = result }
     return outputs
   }
 
-  private func makeOpenPlan() throws -> (PlanContext, ExecutionPlan) {
+  private func makeOpenPlan() throws -> ExecutionPlan {
     if let openPlan { return openPlan }
     let context = PlanContext(
       model: model, foldsConstants: context.foldsConstants, initializerInputsAreConstant: false)
     let plan = try ExecutionPlan(graph: model.graph, context: context)
-    openPlan = (context, plan)
-    return (context, plan)
+    openPlan = plan
+    return plan
   }
 
   /// Runs the model on tensors and gives tensors back.

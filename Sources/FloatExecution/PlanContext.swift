@@ -75,7 +75,7 @@ package final class PlanContext {
       initializerInputsAreConstant: true, callers: callers + [function], expansion: expansion)
     let plan = try ExecutionPlan(graph: body, context: context)
     return Kernel { inputs, evaluation in
-      let run = PlanRun(plan: plan, context: context, threads: evaluation.threads, pool: evaluation.pool)
+      let run = PlanRun(plan: plan, threads: evaluation.threads, pool: evaluation.pool)
       return try run.execute(inputs: inputs, parent: nil)
     }
   }

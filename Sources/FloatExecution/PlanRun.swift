@@ -6,27 +6,23 @@ import OperatorLibrary
 /// One execution of a plan: the values in their slots.
 final class PlanRun {
   private let plan: ExecutionPlan
-  private let context: PlanContext
   private let threads: ThreadPool
   private let pool: BufferPool?
   private let tap: TensorTap?
   private var values: [RuntimeValue?]
-  private var nestedPlans: [ObjectIdentifier: ExecutionPlan] = [:]
   private weak var parent: PlanRun?
 
-  init(plan: ExecutionPlan, context: PlanContext, threads: ThreadPool, pool: BufferPool?, tap: TensorTap? = nil) {
+  init(plan: ExecutionPlan, threads: ThreadPool, pool: BufferPool?, tap: TensorTap? = nil) {
     self.plan = plan
-    self.context = context
     self.threads = threads
     self.pool = pool
     self.tap = tap
-    values = Array(repeating: nil, count: plan.slotCount)
+    values = plan.initialValues
   }
 
   /// Graph inputs by position; nil where an initializer stands in for it or the input is optional.
   func execute(inputs: [RuntimeValue?], parent: PlanRun?) throws -> [RuntimeValue] {
     self.parent = parent
-    for (slot, tensor) in plan.constants { values[slot] = .tensor(tensor) }
     for (slot, input) in zip(plan.inputSlots, inputs) { if let input { values[slot] = input } }
     for capture in plan.captures { values[capture.slot] = parent?.value(of: capture.value) }
     if let tap {
@@ -96,17 +92,7 @@ final class PlanRun {
   }
 
   private func run(_ graph: Graph, inputs: [RuntimeValue?]) throws -> [RuntimeValue] {
-    let key = ObjectIdentifier(graph)
-    let nested: ExecutionPlan
-    if let known = nestedPlans[key] {
-      nested = known
-    } else {
-      nested = try ExecutionPlan(graph: graph, context: context)
-      nestedPlans[key] = nested
-    }
-    let run = PlanRun(plan: nested, context: context, threads: threads, pool: pool, tap: tap)
-    run.nestedPlans = nestedPlans
-    defer { nestedPlans = run.nestedPlans }
+    let run = PlanRun(plan: try plan.nested(graph), threads: threads, pool: pool, tap: tap)
     return try run.execute(inputs: inputs, parent: self)
   }
 

@@ -330,6 +330,6 @@ extension PlacementPlan {
     guard policy == .error else { return }
     throw PassError(
       .noStatistics, "tensor '\(tensor.name)', which '\(node.label)' needs quantized: \(reason)",
-      advice: "calibrate with data that reaches it, exclude it, or let tensors without usable data stay float")
+      advice: "calibrate with data that reaches it, exclude it, or say --missing-data float")
   }
 }

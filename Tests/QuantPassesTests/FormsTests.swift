@@ -57,12 +57,13 @@ struct FormsTests {
     #expect(TextPrinter.text(model, elementLimit: 8) == text)
   }
 
-  @Test func aBodyThatSawNoDataIsAnErrorOrStaysFloat() throws {
-    var options = InsertionOptions(target: .onnxRuntime)
+  @Test func aBranchThatNoSampleTookStaysFloat() throws {
+    let options = InsertionOptions(target: .onnxRuntime)
     var known = measured(branching())
     known.tensors["r@2"] = nil
+    // The branch ran: its tensors have no excuse.
     #expect(throws: PassError.self) { try quantize(branching(), options, known) }
-    options.missingData = .float
+    known.tensors["m@2"] = nil
     let model = branching()
     let (report, _) = try quantize(model, options, known)
     #expect(report.nodes.contains { $0.node == "branch/else_product" && !$0.isQuantized && $0.rule.id == "Q05" })

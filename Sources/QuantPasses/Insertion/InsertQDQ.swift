@@ -70,6 +70,7 @@ package struct InsertQDQ {
   ) throws -> InsertionReport {
     let view = QuantizationView(entry.graph, within: entry.outer)
     var options = settings
+    if !entry.outer.isEmpty, !wasRun(entry.graph, names) { options.missingData = .float }
     if let type = Self.completedType(view, target: options.target) { options.target.activations.elementType = type }
     let judge = TensorJudge(
       view, statistics: statistics, options: options, excluded: selection.excluded.tensors, names: names)
@@ -92,6 +93,13 @@ package struct InsertQDQ {
       model: model, view: view, path: entry.path, plan: plan, judge: judge, options: options,
       overrides: selection.overrides, types: types)
     return try insertion.run()
+  }
+
+  /// Some sample reached the graph.
+  private func wasRun(_ graph: Graph, _ names: [Value: String]) -> Bool {
+    graph.nodes.contains { node in
+      node.outputs.contains { value in value.map { statistics[names[$0] ?? $0.name] != nil } ?? false }
+    }
   }
 
   /// Constants that nodes read, by the graph that holds them.

@@ -53,6 +53,7 @@ enum Attention: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ attributes: Attributes, _ inputs: TensorInputs, _ context: EvaluationContext
   ) throws -> [RuntimeValue?] {

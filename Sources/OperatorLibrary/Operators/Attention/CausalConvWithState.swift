@@ -27,6 +27,7 @@ enum CausalConvWithState: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, _ w: Tensor, _ bias: Tensor?, _ past: Tensor?, isSwish: Bool
   ) throws -> [RuntimeValue?] {

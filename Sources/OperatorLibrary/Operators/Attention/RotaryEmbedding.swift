@@ -16,6 +16,7 @@ enum RotaryEmbedding: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   static func run<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, cosines: Tensor, sines: Tensor, positions: Tensor?, isInterleaved: Bool, rotated: Int,
     heads: Int?

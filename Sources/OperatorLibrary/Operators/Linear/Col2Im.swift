@@ -27,6 +27,7 @@ enum Col2Im: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func reals<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, _ geometry: WindowGeometry, _ shape: [Int]
   ) throws -> Tensor {

@@ -75,6 +75,7 @@ enum Conv: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, _ w: Tensor, _ bias: Tensor?, _ residual: Tensor?, _ shape: ConvolutionGeometry,
     _ activation: Activation?

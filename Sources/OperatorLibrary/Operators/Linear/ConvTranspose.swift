@@ -130,6 +130,7 @@ enum ConvTranspose: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, _ w: Tensor, _ bias: Tensor?, _ shape: Shape
   ) throws -> Tensor {

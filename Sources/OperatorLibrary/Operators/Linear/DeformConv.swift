@@ -31,6 +31,7 @@ enum DeformConv: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, _ w: Tensor, _ offset: Tensor, _ bias: Tensor?, _ mask: Tensor?,
     _ shape: ConvolutionGeometry, _ offsetGroups: Int

@@ -13,6 +13,7 @@ enum Det: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(_ type: T.Type, _ x: Tensor) throws -> Tensor {
     let n = x.shape[x.rank - 1]
     let batch = Array(x.shape.dropLast(2))

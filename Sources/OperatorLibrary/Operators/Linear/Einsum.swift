@@ -99,6 +99,7 @@ enum Einsum: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func reals<T: ComputeReal>(_ type: T.Type, _ equation: Equation, _ inputs: [Tensor]) throws -> Tensor {
     let (values, shape) = try evaluate(equation, inputs.map(\.shape), inputs.map { try $0.reals(T.self) })
     return try Tensor(reals: values, as: inputs[0].elementType, shape: shape)

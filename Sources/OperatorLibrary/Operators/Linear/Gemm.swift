@@ -112,6 +112,7 @@ enum Gemm: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ attributes: Attributes, _ sizes: (m: Int, n: Int, k: Int), _ a: Tensor, _ b: Tensor, _ c: Tensor?
   ) throws -> Tensor {

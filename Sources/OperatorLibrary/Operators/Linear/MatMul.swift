@@ -48,6 +48,7 @@ enum MatMul: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ a: Tensor, _ b: Tensor, _ shape: MatrixProductShape
   ) throws -> Tensor {

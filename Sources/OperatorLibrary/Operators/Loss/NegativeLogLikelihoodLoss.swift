@@ -31,6 +31,7 @@ enum SoftmaxCrossEntropyLoss: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func logSoftmax<T: ComputeReal>(_ type: T.Type, _ x: Tensor) throws -> Tensor {
     var y = try x.reals(T.self)
     SoftmaxFamily.apply(&y, try AxisSplit(x.shape, axis: 1), .logarithms)
@@ -56,6 +57,7 @@ private struct ClassLoss {
   }
 
   /// `x` is [N, C, ...] of log-probabilities, `target` [N, ...] of classes.
+  @_specialize(where T == Float)
   func run<T: ComputeReal>(_ type: T.Type, _ x: Tensor, _ target: Tensor, _ weight: Tensor?) throws -> Tensor {
     guard x.rank >= 2, target.shape == [x.shape[0]] + x.shape[2...], let classes = target.integers else {
       throw OperatorError("scores of shape \(x.shape) and classes of shape \(target.shape) do not fit together")

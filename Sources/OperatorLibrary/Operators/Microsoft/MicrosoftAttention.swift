@@ -39,6 +39,7 @@ enum MicrosoftAttention: MicrosoftOperator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ projected: Tensor, _ bias: Tensor?, _ widths: [Int], _ heads: Int, isCausal: Bool,
     _ scale: Float?, _ filter: Float, _ inputs: TensorInputs, _ context: EvaluationContext

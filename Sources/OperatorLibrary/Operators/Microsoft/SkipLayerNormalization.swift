@@ -52,6 +52,7 @@ private enum SkipForm {
     }
   }
 
+  @_specialize(where T == Float)
   private static func added<T: ComputeReal>(_ type: T.Type, _ x: Tensor, _ skip: Tensor, _ bias: Tensor?) throws
     -> Tensor
   {

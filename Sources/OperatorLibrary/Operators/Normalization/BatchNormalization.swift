@@ -54,6 +54,7 @@ enum BatchNormalization: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, _ parameters: [Tensor], _ sizes: (outer: Int, channels: Int, inner: Int),
     _ epsilon: Float, _ momentum: Float, isTraining: Bool, outputs: Int

@@ -36,6 +36,7 @@ enum Dropout: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func dropped<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, _ mask: [Bool], _ ratio: Float
   ) throws -> Tensor {

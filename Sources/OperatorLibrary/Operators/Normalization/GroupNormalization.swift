@@ -52,6 +52,7 @@ enum InstanceNormalization: Operator {
 
 private enum ChannelNormalization {
   /// `perParameter` neighbouring channels share one scale and bias.
+  @_specialize(where T == Float)
   static func run<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, groups: Int, _ epsilon: Float, scale: Tensor, bias: Tensor, perParameter: Int
   ) throws -> Tensor {

@@ -17,6 +17,7 @@ enum LRN: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, _ alpha: Float, _ beta: Float, _ bias: Float, _ size: Int
   ) throws -> Tensor {

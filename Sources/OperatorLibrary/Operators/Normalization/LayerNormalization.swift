@@ -99,6 +99,7 @@ struct RowNormalization {
     return [.tensor(y), .tensor(Tensor(means, shape: Array(shape))), .tensor(Tensor(inverses, shape: Array(shape)))]
   }
 
+  @_specialize(where T == Float)
   private func run<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, _ axis: Int, _ scale: Tensor, _ bias: Tensor?, outputs: Int
   ) throws -> [RuntimeValue?] {

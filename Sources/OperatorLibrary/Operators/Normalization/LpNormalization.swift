@@ -13,6 +13,7 @@ enum LpNormalization: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(_ type: T.Type, _ x: Tensor, _ split: AxisSplit, _ p: Int) throws -> Tensor {
     var y = try x.reals(T.self)
     split.forEachLine { line in

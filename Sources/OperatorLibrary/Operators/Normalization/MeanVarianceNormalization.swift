@@ -12,6 +12,7 @@ enum MeanVarianceNormalization: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(_ type: T.Type, _ x: Tensor, _ reduced: Set<Int>) throws -> Tensor {
     let values = try x.reals(T.self)
     let kept = x.shape.indices.map { reduced.contains($0) ? 1 : x.shape[$0] }

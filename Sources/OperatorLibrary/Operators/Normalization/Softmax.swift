@@ -52,6 +52,7 @@ enum SoftmaxFamily {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(_ type: T.Type, _ x: Tensor, _ split: AxisSplit, _ form: Form) throws
     -> Tensor
   {

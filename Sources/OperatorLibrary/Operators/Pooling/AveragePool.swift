@@ -19,6 +19,7 @@ enum AveragePool: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   static func run<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, _ geometry: WindowGeometry, _ reduction: WindowPool.Reduction
   ) throws -> Tensor {

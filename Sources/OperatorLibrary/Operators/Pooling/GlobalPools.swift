@@ -59,6 +59,7 @@ private enum GlobalPool {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, _ reduction: WindowPool.Reduction?
   ) throws -> Tensor {

@@ -19,6 +19,7 @@ enum MaxRoiPool: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, _ rois: Tensor, _ shape: [Int], _ scale: Double
   ) throws -> Tensor {

@@ -42,6 +42,7 @@ enum MaxUnpool: Operator {
   }
 
   /// Indices count elements of the natural shape, which lies in the corner of the output.
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, _ indices: [Int], _ natural: [Int], _ shape: [Int]
   ) throws -> Tensor {

@@ -52,6 +52,7 @@ enum RoiAlign: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ attributes: Attributes, _ x: Tensor, _ rois: Tensor, _ batch: [Int], _ shape: [Int]
   ) throws -> Tensor {

@@ -17,6 +17,7 @@ enum GRU: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ attributes: RecurrentAttributes, _ inputs: TensorInputs, _ weights: RecurrentWeights,
     _ caches: [PackedWeightCache]?, isLinear: Bool, _ context: EvaluationContext

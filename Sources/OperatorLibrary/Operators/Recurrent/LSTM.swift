@@ -16,6 +16,7 @@ enum LSTM: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ attributes: RecurrentAttributes, _ inputs: TensorInputs, _ weights: RecurrentWeights,
     isCoupled: Bool, _ context: EvaluationContext

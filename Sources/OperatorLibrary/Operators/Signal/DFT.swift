@@ -28,6 +28,7 @@ enum DFT: Operator {
     return axis
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, _ axis: Int, _ length: Int?, isInverse: Bool, isOneSided: Bool
   ) throws -> Tensor {

@@ -14,6 +14,7 @@ enum STFT: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ x: Tensor, _ step: Int, _ window: Tensor?, _ length: Int?, isOneSided: Bool
   ) throws -> Tensor {

@@ -18,6 +18,7 @@ enum AffineGrid: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ theta: Tensor, _ shape: [Int], alignsCorners: Bool
   ) throws -> Tensor {

@@ -46,6 +46,7 @@ enum GridSample: Operator {
     }
   }
 
+  @_specialize(where T == Float)
   private static func run<T: ComputeReal>(
     _ type: T.Type, _ attributes: Attributes, _ x: Tensor, _ grid: Tensor, _ shape: [Int]
   ) throws -> Tensor {
