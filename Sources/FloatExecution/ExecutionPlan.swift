@@ -7,6 +7,7 @@ import OperatorLibrary
 final class ExecutionPlan {
   struct Step {
     let node: Node
+    let hasGraphs: Bool
     /// Failure to prepare is reported when the step is reached: a branch that is never taken may hold anything.
     let kernel: Result<Kernel, any Error>
     let inputs: [Int?]
@@ -15,6 +16,15 @@ final class ExecutionPlan {
     var released: [Int] = []
     /// Set where the step stands for several nodes.
     var fusion: Fusion?
+
+    init(node: Node, kernel: Result<Kernel, any Error>, inputs: [Int?], outputs: [Int?], fusion: Fusion? = nil) {
+      self.node = node
+      self.kernel = kernel
+      self.inputs = inputs
+      self.outputs = outputs
+      self.fusion = fusion
+      hasGraphs = !node.subgraphs.isEmpty
+    }
   }
 
   /// A product and the nodes after it as one kernel, and one by one for shapes that it does not take.

@@ -30,7 +30,9 @@ final class PlanRun {
         if let value = values[slot], plan.constants[slot] == nil { try tap(port.value, value) }
       }
     }
-    for step in tap == nil ? plan.fusedSteps : plan.steps { try execute(step) }
+    try (tap == nil ? plan.fusedSteps : plan.steps).withUnsafeBufferPointer { steps in
+      for index in steps.indices { try execute(steps[index]) }
+    }
     return try zip(plan.outputSlots, plan.graph.outputs).map { slot, port in
       guard let slot, let value = values[slot] else {
         throw ExecutionError(.failed, "output '\(port.value.name)' of graph '\(plan.graph.name ?? "")' has no value")
@@ -65,24 +67,28 @@ final class PlanRun {
     let node = step.node
     do {
       let kernel = try step.kernel.get()
-      let inputs = try zip(step.inputs, node.inputs).map { slot, value -> RuntimeValue? in
-        guard let slot else { return nil }
-        guard let found = values[slot] else {
-          throw ExecutionError(.failed, "input '\(value?.name ?? "")' has no value", node: node)
+      var inputs: [RuntimeValue?] = []
+      inputs.reserveCapacity(step.inputs.count)
+      for (index, slot) in step.inputs.enumerated() {
+        let found = slot.flatMap { values[$0] }
+        if slot != nil, found == nil {
+          throw ExecutionError(.failed, "input '\(node.input(index)?.name ?? "")' has no value", node: node)
         }
-        return found
+        inputs.append(found)
       }
-      let evaluation = EvaluationContext(
-        threads: threads, pool: pool, outputCount: node.outputs.count,
-        runGraph: { [unowned self] graph, inputs in try self.run(graph, inputs: inputs) })
+      var evaluation = EvaluationContext(threads: threads, pool: pool, outputCount: step.outputs.count)
+      if step.hasGraphs {
+        evaluation.runGraph = { [unowned self] graph, inputs in try self.run(graph, inputs: inputs) }
+      }
       let results = try kernel.body(inputs, evaluation)
       for (index, slot) in step.outputs.enumerated() {
-        guard let slot, let value = node.outputs[index] else { continue }
+        guard let slot else { continue }
         guard index < results.count, let result = results[index] else {
-          throw ExecutionError(.failed, "output \(index) ('\(value.name)') was not computed", node: node)
+          let name = node.output(index)?.name ?? ""
+          throw ExecutionError(.failed, "output \(index) ('\(name)') was not computed", node: node)
         }
         values[slot] = result
-        try tap?(value, result)
+        if let tap, let value = node.output(index) { try tap(value, result) }
       }
     } catch let error as ExecutionError {
       throw error.node == nil ? ExecutionError(error.code, error.message, node: node) : error

@@ -67,21 +67,21 @@ struct TransposedMatrix<T: ComputeReal> {
   private let values: [T]
   private let packed: PackedWeights?
 
-  /// `values` holds n k elements; with a cache the packed form is kept for the next run.
-  init(_ values: ArraySlice<T>, n: Int, k: Int, cache: PackedWeightCache? = nil) throws {
+  /// `elements` are n k; with a cache the packed form is kept for the next run, which does not read them again.
+  init(_ elements: @autoclosure () throws -> ArraySlice<T>, n: Int, k: Int, cache: PackedWeightCache? = nil) throws {
     (self.n, self.k) = (n, k)
     guard T.self == Float.self else {
-      (self.values, packed) = (Array(values), nil)
+      (values, packed) = (Array(try elements()), nil)
       return
     }
     func pack() throws -> PackedWeights {
-      try values.withUnsafeBufferPointer { values in
+      try elements().withUnsafeBufferPointer { values in
         try values.withMemoryRebound(to: Float.self) {
           try FloatBackend(pool: nil).packRight(k: k, n: n, MatrixView($0, rowStride: 1, columnStride: max(k, 1)))
         }
       }
     }
-    self.values = []
+    values = []
     packed = try cache?.weights(for: [n, k], pack) ?? pack()
   }
 

@@ -52,8 +52,9 @@ enum GRU: Operator {
       let (w, r) = try weights.matrices(inputs, shape, direction: direction, T.self)
       let projected = try shape.project(steps, w, bias: outer, direction: direction, context)
       let state = direction * count
-      let candidateRows = try inputs[2].rows(direction..<direction + 1).reals(T.self)[(2 * hidden * hidden)...]
-      let last = try TransposedMatrix(candidateRows, n: hidden, k: hidden, cache: caches?[direction])
+      let recurrence = try inputs[2].rows(direction..<direction + 1)
+      let last = try TransposedMatrix(
+        try recurrence.reals(T.self)[(2 * hidden * hidden)...], n: hidden, k: hidden, cache: caches?[direction])
       for step in 0..<shape.sequence {
         let times = shape.times(step, direction: direction)
         try r.multiply(m: batch, h[state..<state + count], into: &recurrent, context)
