@@ -17,6 +17,7 @@ package final class FloatExecutor {
   private var openPlan: ExecutionPlan?
   private let threads: ThreadPool
   private let pool = BufferPool()
+  private let inputNames: Set<String>
 
   /// - Throws: `ExecutionError`, `GraphError` when the graph has a cycle or a constant is damaged. Operators without
   ///   kernels are reported when they are reached.
@@ -25,6 +26,7 @@ package final class FloatExecutor {
     self.threads = threads
     context = PlanContext(model: model, foldsConstants: foldsConstants)
     plan = try ExecutionPlan(graph: model.graph, context: context)
+    inputNames = Set(model.graph.inputs.map(\.value.name))
   }
 
   /// Runs the model once.
@@ -33,8 +35,7 @@ package final class FloatExecutor {
   /// - Returns: the graph outputs by name.
   /// - Throws: `ExecutionError`.
   package func run(_ inputs: [String: RuntimeValue], tap: TensorTap? = nil) throws -> [String: RuntimeValue] {
-    let names = Set(model.graph.inputs.map(\.value.name))
-    for name in inputs.keys.sorted() where !names.contains(name) {
+    if let name = inputs.keys.filter({ !inputNames.contains($0) }).min() {
       throw ExecutionError(
         .badInput, "the model has no input '\(name)'; its inputs are \(model.graph.requiredInputs.map(\.name))")
     }
