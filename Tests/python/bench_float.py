@@ -3,9 +3,14 @@
 Each side runs N and then 3 N equal samples, onnxq as `onnxq run --data` in a process of its own, onnxruntime in this process
 with intra_op = inter_op = 1; the difference leaves start, load and planning out, but holds onnxq's reading of the sample's
 file and writing of the outputs. CPU seconds (user) are taken, in turns and as medians, so that the load of other processes
-counts little. usage: bench_float.py [--turns T] [--onnxq PROGRAM] [--at-least RATIO] [MODEL...]
+counts little.
+
+--wall takes the median latency of one inference instead, as `onnxq bench` and a loop of as many seconds give it, in turns: for a
+machine where nothing else runs.
+usage: bench_float.py [--wall] [--threads N] [--turns T] [--onnxq PROGRAM] [--at-least RATIO] [MODEL...]
 """
 import argparse
+import json
 import pathlib
 import resource
 import statistics
@@ -34,9 +39,10 @@ def user_seconds(command):
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
 
 
-def session(path):
+def session(path, threads=1):
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
 
 
@@ -69,9 +75,37 @@ def compare(program, entry, turns, folder):
     return statistics.median(ours), statistics.median(theirs)
 
 
+def latency(program, entry, turns, folder, threads, seconds=1.0):
+    """Medians of the wall-clock seconds of one inference."""
+    sample = entry.calibration(1)[0]
+    engine = session(entry.path, threads)
+    data = write_samples(folder / "data", [sample])
+    for _ in range(3):
+        engine.run(None, sample)
+    ours, theirs = [], []
+    for _ in range(turns):
+        command = [
+            program, "bench", entry.path, "--data", data, "--threads", threads, "--seconds", seconds, "--format", "json",
+            "--quiet",
+        ]
+        process = subprocess.run([str(part) for part in command], capture_output=True, stdin=subprocess.DEVNULL)
+        if process.returncode != 0:
+            raise RuntimeError(process.stderr.decode(errors="replace")[-400:])
+        ours.append(json.loads(process.stdout)["latency_ms"]["median"] / 1e3)
+        times = []
+        while sum(times) < seconds:
+            started = time.perf_counter()
+            engine.run(None, sample)
+            times.append(time.perf_counter() - started)
+        theirs.append(statistics.median(times))
+    return statistics.median(ours), statistics.median(theirs)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*")
+    parser.add_argument("--wall", action="store_true", help="latency by the clock instead of CPU time")
+    parser.add_argument("--threads", type=int, default=1, help="with --wall")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--onnxq", type=pathlib.Path, default=ONNXQ)
     parser.add_argument("--at-least", type=float, default=0, help="exit 1 when the median ratio is below")
@@ -79,7 +113,10 @@ def main():
     report = Report("bench-float")
     onnxruntime.set_default_logger_severity(3)
     available = {entry.name: entry for entry in zoo.entries()}
-    print(f"onnxruntime {onnxruntime.__version__}, numpy {numpy.__version__}; user CPU milliseconds per inference, one thread")
+    what = "user CPU milliseconds per inference, one thread"
+    if options.wall:
+        what = f"median milliseconds of latency, {options.threads} thread(s)"
+    print(f"onnxruntime {onnxruntime.__version__}, numpy {numpy.__version__}; {what}")
     print("| model | onnxq | onnxruntime | onnxruntime / onnxq |\n|---|---|---|---|")
     ratios = []
     for name in options.models or MODELS:
@@ -88,7 +125,12 @@ def main():
             continue
         with tempfile.TemporaryDirectory() as folder:
             try:
-                ours, theirs = compare(options.onnxq, available[name], options.turns, pathlib.Path(folder))
+                if options.wall:
+                    ours, theirs = latency(
+                        options.onnxq, available[name], options.turns, pathlib.Path(folder), options.threads
+                    )
+                else:
+                    ours, theirs = compare(options.onnxq, available[name], options.turns, pathlib.Path(folder))
             except RuntimeError as error:
                 report.check(name, False, error)
                 continue
