@@ -115,11 +115,22 @@ static void conv_set_taps(conv_strips *s) {
 INLINE void copy_row(const float *x, ptrdiff_t in, ptrdiff_t first, ptrdiff_t stride, ptrdiff_t n, float padding,
                      float *to) {
   if (stride == 1) {
-    for (ptrdiff_t i = 0; i < n; i += LANES)
-      store(to + i, load_lanes(x + first + i, -(first + i), in - (first + i), padding));
+    const ptrdiff_t begin = smaller(larger(-first, 0), n), end = smaller(larger(in - first, begin), n);
+    ptrdiff_t i = 0;
+    for (; i < begin; i++) to[i] = padding;
+    for (; i + LANES <= end; i += LANES) store(to + i, load(x + first + i));
+    if (i < end) {
+      store(to + i, load_part(x + first + i, end - i, padding));
+      i += LANES;
+    }
+    for (; i < n; i++) to[i] = padding;
   } else if (stride == 2) {
     for (ptrdiff_t i = 0; i < n; i += LANES) {
       const ptrdiff_t low = first + 2 * i, high = low + LANES;
+      if (low >= 0 && high + LANES <= in) {
+        store(to + i, even(load(x + low), load(x + high)));
+        continue;
+      }
       const vf a = load_lanes(x + low, -low, in - low, padding), b = load_lanes(x + high, -high, in - high, padding);
       store(to + i, even(a, b));
     }
@@ -200,19 +211,20 @@ INLINE void conv_copy(const conv_strips *s, const piece *pieces, int count, ptrd
   }
 }
 
-static void conv_fill(const void *source, ptrdiff_t panel, ptrdiff_t k0, ptrdiff_t k, float *to) {
-  const conv_strips *s = source;
+// The vectors of a panel with a pixel each, first lane by first lane; how many there are.
+INLINE int conv_pieces(const conv_strips *s, ptrdiff_t first, ptrdiff_t count, piece *pieces, ptrdiff_t *lengths) {
   const conv_plan *p = s->plan;
-  if (!k) return;
   const ptrdiff_t height = p->axis[1].out, width = p->axis[2].out;
-  ptrdiff_t first = panel * PANEL, count = smaller(PANEL, p->pixels - first);
-  piece pieces[2 * PANEL];
-  ptrdiff_t lengths[2 * PANEL], expected = 0;
+  ptrdiff_t x = first % width, y = first / width % height, z = first / width / height, expected = 0;
   int n = 0;
   for (ptrdiff_t lane = 0; lane < count;) {
-    ptrdiff_t pixel = first + lane, x = pixel % width, y = pixel / width % height, z = pixel / width / height;
     ptrdiff_t length = smaller(count - lane, width - x);
     ptrdiff_t from = ((z - s->z0) * s->rows + y - s->y0) * s->columns + x;
+    x = 0;
+    if (++y == height) {
+      y = 0;
+      z++;
+    }
     // A row that goes on from the one before fills the vector that was begun.
     if (n && from == expected) {
       ptrdiff_t more = smaller(length, LANES - lengths[n - 1]);
@@ -232,15 +244,50 @@ static void conv_fill(const void *source, ptrdiff_t panel, ptrdiff_t k0, ptrdiff
       expected = from;
     }
   }
-  ptrdiff_t channel = k0 / p->taps, tap = k0 % p->taps, whole = k;
-  // The input itself may not be read beyond its end, which the last channels come near to.
-  if (p->direct) {
-    const ptrdiff_t farthest = (p->axis[0].reach * s->rows + p->axis[1].reach) * s->columns + p->axis[2].reach;
-    ptrdiff_t reach = pieces[n - 1].from + LANES + farthest;
-    ptrdiff_t safe = (s->end - s->base - reach) / larger(s->channel_step, 1);
-    safe = s->end - s->base < reach ? 0 : safe + 1;
-    whole = larger(0, smaller(k, safe * p->taps - k0));
-  }
+  return n;
+}
+
+// How many of the k rows from k0 on can be read in whole vectors: the input itself may not be read beyond its end,
+// which the last channels come near to.
+INLINE ptrdiff_t conv_whole(const conv_strips *s, ptrdiff_t last, ptrdiff_t k0, ptrdiff_t k) {
+  const conv_plan *p = s->plan;
+  if (!p->direct) return k;
+  const ptrdiff_t farthest = (p->axis[0].reach * s->rows + p->axis[1].reach) * s->columns + p->axis[2].reach;
+  ptrdiff_t reach = last + LANES + farthest;
+  ptrdiff_t safe = (s->end - s->base - reach) / larger(s->channel_step, 1);
+  safe = s->end - s->base < reach ? 0 : safe + 1;
+  return larger(0, smaller(k, safe * p->taps - k0));
+}
+
+// Panels whose vectors are each a run of the strip.
+static int conv_view(const void *source, ptrdiff_t panel, ptrdiff_t k0, ptrdiff_t k, int vectors, panel_view *view) {
+  const conv_strips *s = source;
+  const conv_plan *p = s->plan;
+  piece pieces[2 * PANEL];
+  ptrdiff_t lengths[2 * PANEL];
+  const ptrdiff_t first = panel * PANEL, width = p->axis[2].out;
+  if (width % LANES && s->columns != width) return 0;
+  const int n = conv_pieces(s, first, smaller(PANEL, p->pixels - first), pieces, lengths);
+  if (n != vectors || pieces[n - 1].lane != (n - 1) * LANES) return 0;
+  if (conv_whole(s, pieces[n - 1].from, k0, k) < k) return 0;
+  view->base = s->base + k0 / p->taps * s->channel_step;
+  view->taps = s->taps;
+  view->count = p->taps;
+  view->tap = k0 % p->taps;
+  view->channel_step = s->channel_step;
+  for (int v = 0; v < n; v++) view->from[v] = pieces[v].from;
+  return 1;
+}
+
+static void conv_fill(const void *source, ptrdiff_t panel, ptrdiff_t k0, ptrdiff_t k, float *to) {
+  const conv_strips *s = source;
+  const conv_plan *p = s->plan;
+  if (!k) return;
+  ptrdiff_t first = panel * PANEL, count = smaller(PANEL, p->pixels - first);
+  piece pieces[2 * PANEL];
+  ptrdiff_t lengths[2 * PANEL];
+  const int n = conv_pieces(s, first, count, pieces, lengths);
+  ptrdiff_t channel = k0 / p->taps, tap = k0 % p->taps, whole = conv_whole(s, pieces[n - 1].from, k0, k);
   switch (n) {
   case 2:
     conv_copy(s, pieces, 2, channel, tap, whole, to);
@@ -287,6 +334,9 @@ static void conv_gather(const void *source, ptrdiff_t panel, ptrdiff_t k0, ptrdi
   }
 }
 
+// A panel that more tiles than this read is copied first: the rows of the copy lie side by side.
+enum { MOST_VIEWED = 4 };
+
 static void conv_tasks(void *context, ptrdiff_t begin, ptrdiff_t end) {
   const conv_plan *plan = context;
   const ck_conv_shape *shape = plan->shape;
@@ -326,6 +376,7 @@ static void conv_tasks(void *context, ptrdiff_t begin, ptrdiff_t end) {
                  .a = plan->packed + group * plan->rows * plan->k,
                  .a_packed = 1,
                  .fill = plan->gather ? conv_gather : conv_fill,
+                 .view = !plan->gather && plan->k && t1 - t0 <= MOST_VIEWED ? conv_view : NULL,
                  .source = &strips,
                  .c = plan->y + at,
                  .c_row = plan->pixels,

@@ -12,6 +12,18 @@ INLINE vf polynomial(vf x, const float *c, int n) {
 // 2^n for -126 <= n <= 127.
 INLINE vf power_of_two(vi n) { return from_bits((n + 127) << 23); }
 
+// x 2^n for whole n in -252 ..< 256, or NaN where either is, rounded once: the first of the two products is exact for the
+// x in [1/2, 2) that this is used for.
+INLINE vf scale_(vf x, vf n) {
+#if LANES == 16 && defined(__AVX512F__)
+  return (vf)_mm512_scalef_ps((__m512)x, (__m512)n);
+#else
+  // NaN has any power; the product stays NaN.
+  const vi whole = __builtin_convertvector(select_(n != n, splat(0), n), vi), half = whole >> 1;
+  return x * power_of_two(half) * power_of_two(whole - half);
+#endif
+}
+
 #define LN2_HIGH 0x1.62e400p-1f
 #define LN2_LOW 0x1.7f7d1cp-20f
 
@@ -28,10 +40,7 @@ INLINE vf exp_(vf x) {
   const vf t = at_most(at_least(x, splat(-104)), splat(89));
   vf n, r;
   const vf q = exp_reduce(t, &n, &r);
-  const vf p = fma_(r * r, q, r) + splat(1);
-  // NaN has any n; the product stays NaN.
-  const vi whole = __builtin_convertvector(select_(t != t, splat(0), n), vi), half = whole >> 1;
-  return p * power_of_two(half) * power_of_two(whole - half);
+  return scale_(fma_(r * r, q, r) + splat(1), n);
 }
 
 // 2 ulp.
@@ -76,7 +85,9 @@ INLINE vf log1p_(vf x) {
 
 // 2 ulp.
 INLINE vf sigmoid_(vf x) {
-  const vf z = exp_(from_bits(bits(x) | (int32_t)0x80000000)), d = z + splat(1);
+  vf n, r;
+  const vf q = exp_reduce(at_least(from_bits(bits(x) | (int32_t)0x80000000), splat(-104)), &n, &r);
+  const vf z = scale_(fma_(r * r, q, r) + splat(1), n), d = z + splat(1);
   return select_(x < splat(0), z, splat(1)) / select_(x != x, x, d);
 }
 

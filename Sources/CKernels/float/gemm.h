@@ -6,6 +6,9 @@ enum { LONGEST_K = 384, BLOCK_K = 256 };
 // write LANES floats more than that.
 typedef void (*panel_fn)(const void *source, ptrdiff_t panel, ptrdiff_t k0, ptrdiff_t k, float *to);
 
+// Whether that panel can be read where it lies, and how; `vectors` of each row are needed.
+typedef int (*view_fn)(const void *source, ptrdiff_t panel, ptrdiff_t k0, ptrdiff_t k, int vectors, panel_view *view);
+
 typedef struct {
   ptrdiff_t m, n, k;
   const float *a; // packed tiles [k][rows of the tile], or rows
@@ -13,6 +16,7 @@ typedef struct {
   ptrdiff_t a_row, a_col;
   const float *packed_b; // NULL: `fill`
   panel_fn fill;
+  view_fn view; // NULL: none can; needs packed A
   const void *source;
   float *c;
   ptrdiff_t c_row;
@@ -49,6 +53,18 @@ INLINE int needs_pass(const ck_epilogue *e) {
   return e && e->op != CK_IDENTITY && e->op != CK_RELU && e->op != CK_CLIP;
 }
 
+INLINE void copy_block(const float *from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t columns, float *to,
+                       ptrdiff_t to_row) {
+  for (ptrdiff_t i = 0; i < rows; i++, from += from_row, to += to_row) {
+    ptrdiff_t j = 0;
+    for (; j + LANES <= columns; j += LANES) store(to + j, load(from + j));
+    if (j < columns) store_part(to + j, load_part(from + j, columns - j, 0), columns - j);
+  }
+}
+
+// A function is applied to this many finished panels at a time: runs long enough to be worth a call, and still in cache.
+enum { PASS_PANELS = 8 };
+
 // Tiles t0 ..< t1 of panels p0 ..< p1.
 static void product_block(const product *p, ptrdiff_t t0, ptrdiff_t t1, ptrdiff_t p0, ptrdiff_t p1) {
   const ck_epilogue *e = p->epilogue;
@@ -71,14 +87,15 @@ static void product_block(const product *p, ptrdiff_t t0, ptrdiff_t t1, ptrdiff_
       }
     for (ptrdiff_t panel = p0; panel < p1; panel++) {
       ptrdiff_t column = panel * PANEL, columns = smaller(PANEL, p->n - column);
+      int all = columns > LANES || TILE_VECTORS == 1, width = all ? PANEL : LANES;
       const float *b = memory;
+      panel_view view;
+      const int in_place = p->view && p->view(p->source, panel, k0, k, width / LANES, &view);
       if (p->packed_b)
         b = p->packed_b + (panel * p->k + k0) * PANEL;
-      else
+      else if (!in_place)
         p->fill(p->source, panel, k0, k, memory);
-      int all = columns > LANES || TILE_VECTORS == 1, width = all ? PANEL : LANES, pass = last && needs_pass(e);
-      // A tile that a function is applied to is finished apart from C: its vectors are then one run.
-      int whole = columns == width && !pass;
+      int whole = columns == width;
       for (ptrdiff_t t = t0; t < t1; t++) {
         ptrdiff_t row = tile_start(p->m, t), rows = tile_start(p->m, t + 1) - row;
         tile_end end, *ending = NULL;
@@ -96,15 +113,13 @@ static void product_block(const product *p, ptrdiff_t t0, ptrdiff_t t1, ptrdiff_
           to = part;
           to_row = width;
           if (k0)
-            for (ptrdiff_t i = 0; i < rows; i++)
-              memcpy(part + i * width, c + i * p->c_row, (size_t)columns * sizeof(float));
+            copy_block(c, p->c_row, rows, columns, part, width);
           if (last && end.column_bias) {
             memcpy(part_bias, end.column_bias, (size_t)columns * sizeof(float));
             end.column_bias = part_bias;
           }
           if (last && end.residual) {
-            for (ptrdiff_t i = 0; i < rows; i++)
-              memcpy(part_residual + i * PANEL, end.residual + i * p->c_row, (size_t)columns * sizeof(float));
+            copy_block(end.residual, p->c_row, rows, columns, part_residual, PANEL);
             end.residual = part_residual;
             end.residual_row = PANEL;
           }
@@ -113,11 +128,18 @@ static void product_block(const product *p, ptrdiff_t t0, ptrdiff_t t1, ptrdiff_
         const float *a = p->a_packed ? p->a + row * p->k + k0 * rows
                          : transposed ? a_memory + (row - first) * k
                                       : p->a + row * p->a_row + k0;
-        tiles[a_packed][all][rows](k, a, p->a_row, b, to, to_row, k0 != 0, ending);
-        if (pass) unary_range(e->op, e->a, e->b, rows * width, part, part);
-        if (!whole)
-          for (ptrdiff_t i = 0; i < rows; i++)
-            memcpy(c + i * p->c_row, part + i * width, (size_t)columns * sizeof(float));
+        if (in_place)
+          view_tiles[all][rows](k, a, &view, to, to_row, k0 != 0, ending);
+        else
+          tiles[a_packed][all][rows](k, a, p->a_row, b, to, to_row, k0 != 0, ending);
+        if (!whole) copy_block(part, width, rows, columns, c, p->c_row);
+      }
+      if (last && needs_pass(e) && ((panel - p0) % PASS_PANELS == PASS_PANELS - 1 || panel + 1 == p1)) {
+        const ptrdiff_t begin = (panel - (panel - p0) % PASS_PANELS) * PANEL;
+        for (ptrdiff_t i = first; i < first + rows_all; i++) {
+          float *run = p->c + i * p->c_row + begin;
+          unary_range(e->op, e->a, e->b, column + columns - begin, run, run);
+        }
       }
     }
     k0 += k;

@@ -69,6 +69,41 @@ INLINE void tile_packed(int rows, int vectors, ptrdiff_t k, const float *a, cons
   tile_store(acc, rows, vectors, c, c_row, end);
 }
 
+// A panel that is read where it lies: vector v of row k0 + p is at base + taps[tap] + from[v]; the tap rises with p and
+// begins again one channel further.
+typedef struct {
+  const float *base;
+  const ptrdiff_t *taps;
+  ptrdiff_t count, tap, channel_step, from[TILE_VECTORS];
+} panel_view;
+
+typedef void (*view_tile_fn)(ptrdiff_t k, const float *a, const panel_view *view, float *c, ptrdiff_t c_row, int resume,
+                             const tile_end *end);
+
+INLINE void tile_viewed(int rows, int vectors, ptrdiff_t k, const float *a, const panel_view *view, float *c,
+                        ptrdiff_t c_row, int resume, const tile_end *end) {
+  vf acc[TILE_ROWS * TILE_VECTORS];
+  tile_begin(acc, rows, vectors, c, c_row, resume);
+  const float *base[TILE_VECTORS];
+  UNROLL for (int v = 0; v < vectors; v++) base[v] = view->base + view->from[v];
+  const ptrdiff_t *const taps = view->taps, count = view->count, step = view->channel_step;
+  for (ptrdiff_t tap = view->tap; k > 0; tap = 0) {
+    ptrdiff_t stop = tap + k < count ? tap + k : count;
+    k -= stop - tap;
+    for (; tap < stop; tap++) {
+      vf bv[TILE_VECTORS];
+      UNROLL for (int v = 0; v < vectors; v++) bv[v] = load(base[v] + taps[tap]);
+      UNROLL for (int i = 0; i < rows; i++) {
+        const vf av = splat(a[i]);
+        UNROLL for (int v = 0; v < vectors; v++) acc[i * vectors + v] = fma_(av, bv[v], acc[i * vectors + v]);
+      }
+      a += rows;
+    }
+    UNROLL for (int v = 0; v < vectors; v++) base[v] += step;
+  }
+  tile_store(acc, rows, vectors, c, c_row, end);
+}
+
 INLINE void tile_strided(int rows, int vectors, ptrdiff_t k, const float *a, ptrdiff_t a_row, const float *b, float *c,
                          ptrdiff_t c_row, int resume, const tile_end *end) {
   vf acc[TILE_ROWS * TILE_VECTORS];
@@ -105,6 +140,14 @@ INLINE void tile_strided(int rows, int vectors, ptrdiff_t k, const float *a, ptr
   NOINLINE void strided1_##ROWS(ptrdiff_t k, const float *a, ptrdiff_t a_row, const float *b, float *c,                \
                                 ptrdiff_t c_row, int resume, const tile_end *end) {                                    \
     tile_strided(ROWS, 1, k, a, a_row, b, c, c_row, resume, end);                                                      \
+  }                                                                                                                    \
+  NOINLINE void viewed_##ROWS(ptrdiff_t k, const float *a, const panel_view *view, float *c, ptrdiff_t c_row,          \
+                              int resume, const tile_end *end) {                                                       \
+    tile_viewed(ROWS, TILE_VECTORS, k, a, view, c, c_row, resume, end);                                                \
+  }                                                                                                                    \
+  NOINLINE void viewed1_##ROWS(ptrdiff_t k, const float *a, const panel_view *view, float *c, ptrdiff_t c_row,         \
+                               int resume, const tile_end *end) {                                                      \
+    tile_viewed(ROWS, 1, k, a, view, c, c_row, resume, end);                                                           \
   }
 
 TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
@@ -120,6 +163,7 @@ TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12)
 // By packing of A, vectors used (1 or all), rows.
 static const tile_fn tiles[2][2][TILE_ROWS + 1] = {{ROW_TABLE(strided1), ROW_TABLE(strided)},
                                                     {ROW_TABLE(packed1), ROW_TABLE(packed)}};
+static const view_tile_fn view_tiles[2][TILE_ROWS + 1] = {ROW_TABLE(viewed1), ROW_TABLE(viewed)};
 
 // Few rows by many columns: sums for WIDE panels at once, so that enough of them are in flight. Panel q's vectors
 // begin at b + q * panel_step, rows of B are k_step apart.
