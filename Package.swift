@@ -64,7 +64,8 @@ let package = Package(
         "OperatorLibrary", "FloatExecution",
       ]),
     layer(
-      "QuantPasses", ["ONNXTensor", "ONNXGraph", "QuantCore", "OperatorLibrary", "FloatExecution"]),
+      "QuantPasses",
+      ["ONNXTensor", "ONNXGraph", "FloatKernels", "QuantCore", "OperatorLibrary", "FloatExecution"]),
     layer(
       "QuantCalibration",
       [

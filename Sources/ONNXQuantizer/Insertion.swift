@@ -1,3 +1,4 @@
+import FloatKernels
 import ONNXFormat
 import ONNXGraph
 import ONNXTensor
@@ -13,15 +14,15 @@ public struct InsertionSettings: Sendable {
   public var targetFile: SettingsTree?
   /// What single tensors, operators or names have otherwise.
   public var overrides: SettingsTree?
-  /// `minmax`, `percentile[:P]`, `entropy`, `mse` or `auto`.
-  public var method = "minmax"
+  /// `minmax`, `percentile[:P]`, `entropy`, `mse` or `auto`; nil for min-max, or what does best on samples.
+  public var method: String?
   /// Takes the mean error of rounded weights out of the bias, from the recorded channel means.
   public var correctsBias = true
   /// Folds normalizations into weights, takes identities out and makes computed weights constants first.
   public var folds = true
   /// The share of the multiply-accumulates, 0 to 1, that may run in float so that tensors whose range drowns their
   /// signal stay float; nil quantizes those as well.
-  public var rescueBudget: Double? = 0.15
+  public var rescueBudget: Double? = 0.05
   /// Leaves tensors without usable statistics in float instead of failing.
   public var toleratesMissingData = false
   /// `float16` or `bfloat16`: what stays float is computed in that type; nil leaves it as it is.
@@ -42,6 +43,32 @@ public struct InsertionSettings: Sendable {
 
 /// Rewrites a model with explicit QuantizeLinear and DequantizeLinear nodes.
 public struct Insertion {
+  /// Real data to measure the errors of single tensors on.
+  public struct Samples {
+    /// The data and how it becomes the model's input.
+    public var data: DataOptions
+    /// Number of threads; nil for all processors. The result does not depend on it.
+    public var threads: Int?
+    /// Called with how many tensors are measured, of how many.
+    public var progress: (_ done: Int, _ total: Int) -> Void
+
+    /// All of `data`, of which a few samples are taken.
+    public init(
+      _ data: DataOptions, threads: Int? = nil, progress: @escaping (_ done: Int, _ total: Int) -> Void = { _, _ in }
+    ) {
+      self.data = data
+      self.threads = threads
+      self.progress = progress
+    }
+
+    func sensitivity(of model: Model) throws -> Sensitivity {
+      let samples = try data.open(for: model)
+      return Sensitivity(
+        count: samples.count, threads: threads.map { ThreadPool(threads: $0) } ?? ThreadPool(),
+        load: { try samples.load($0).mapValues { .tensor($0) } }, progress: progress)
+    }
+  }
+
   /// Names of the targets.
   public static var targets: [String] { TargetPreset.all.map(\.name) }
 
@@ -63,7 +90,8 @@ public struct Insertion {
   private static func options(_ settings: InsertionSettings) throws -> InsertionOptions {
     var options = InsertionOptions(
       target: try settings.targetFile.map { try TargetFile.preset($0) } ?? TargetPreset.named(settings.target),
-      method: try RangeMethod(parsing: settings.method))
+      method: try settings.method.map { try RangeMethod(parsing: $0) } ?? .minMax)
+    options.measuresMethod = settings.method == nil
     if let tree = settings.overrides {
       options.overrides = try OverridesFile.overrides(tree)
       for entry in options.overrides {
@@ -96,9 +124,11 @@ public struct Insertion {
   ///
   /// - Parameter dump: called with a running number, the name of the pass and the graph as text after each pass that
   ///   changed something, first with the graph as read.
+  /// - Parameter samples: what rescue measures errors on; nil ranks tensors by their statistics.
   /// - Throws: `QuantizerError` of kind `badInput` when the statistics are of another model or lack a tensor.
   public func run(
-    _ path: String, statistics: CalibrationStatistics, dump: ((Int, String, String) throws -> Void)? = nil
+    _ path: String, statistics: CalibrationStatistics, samples: Samples? = nil,
+    dump: ((Int, String, String) throws -> Void)? = nil
   ) throws(QuantizerError) -> InsertionResult {
     try folding(path) {
       // Passes edit in place, so the model is read anew.
@@ -117,7 +147,9 @@ public struct Insertion {
         try dump(0, "input", TextPrinter.text(model))
         number = 1
       }
-      let pipeline = QuantizationPipeline(try Self.options(settings), statistics: file.statistics) { pass, model in
+      let pipeline = QuantizationPipeline(
+        try Self.options(settings), statistics: file.statistics, sensitivity: try samples?.sensitivity(of: model)
+      ) { pass, model in
         guard let dump else { return }
         try dump(number, pass, TextPrinter.text(model))
         number += 1
@@ -127,7 +159,8 @@ public struct Insertion {
         return InsertionResult(report, model: try ModelDecoder.load(path: path), source: path)
       }
       ProvenanceStamp(
-        version: Quantizer.version, target: report.target, options: settings.differences, modelHash: hash,
+        version: Quantizer.version, target: report.target,
+        options: settings.differences + (samples == nil ? [] : ["--data"]), modelHash: hash,
         statisticsHash: file.statisticsSHA256
       ).apply(to: model)
       return InsertionResult(report, model: model, source: path)
@@ -140,7 +173,7 @@ extension InsertionSettings {
   var differences: [String] {
     let standard = InsertionSettings()
     var result: [String] = []
-    if method != standard.method { result.append("--method=\(method)") }
+    if let method { result.append("--method=\(method)") }
     if !correctsBias { result.append("--bias-correction=none") }
     if !folds { result.append("--fold=none") }
     if rescueBudget != standard.rescueBudget {

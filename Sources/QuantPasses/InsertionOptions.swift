@@ -17,10 +17,12 @@ package struct InsertionOptions: Sendable {
 
   package var target: TargetPreset
   package var method: RangeMethod
+  /// Where samples are at hand, another method than `method` may take its place, if the outputs gain by it.
+  package var measuresMethod = false
   package var correctsBias = true
   /// The share of the multiply-accumulates, 0 to 1, that may run in float so that tensors whose grids drown their
   /// signal stay float; nil leaves no such tensor out.
-  package var rescueBudget: Double? = 0.15
+  package var rescueBudget: Double? = 0.05
   package var folding = Folding.all
   package var missingData = MissingData.error
   /// What stays float is computed in this type, float16 or bfloat16; nil leaves it as it is.

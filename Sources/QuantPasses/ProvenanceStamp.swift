@@ -25,6 +25,9 @@ package struct ProvenanceStamp: Sendable, Equatable {
   package static let modelKey = "onnxq.source_sha256"
   package static let statisticsKey = "onnxq.statistics_sha256"
 
+  /// Names of the tensors that rescue left float, a line each.
+  static let floatKey = "onnxq.float_tensors"
+
   package func apply(to model: Model) {
     model.setMetadata(Self.versionKey, version)
     model.setMetadata(Self.targetKey, target)
@@ -42,5 +45,17 @@ package struct ProvenanceStamp: Sendable, Equatable {
       version: version, target: target,
       options: model.metadataValue(Self.optionsKey)?.split(separator: " ").map(String.init) ?? [],
       modelHash: model.metadataValue(Self.modelKey), statisticsHash: model.metadataValue(Self.statisticsKey))
+  }
+}
+
+extension Model {
+  /// Tensors that an insertion has left float to save their signal: a later one does not quantize them.
+  var floatTensors: [String] {
+    get {
+      metadataValue(ProvenanceStamp.floatKey)?.split(separator: "\n").map(String.init) ?? []
+    }
+    set {
+      if !newValue.isEmpty { setMetadata(ProvenanceStamp.floatKey, newValue.joined(separator: "\n")) }
+    }
   }
 }

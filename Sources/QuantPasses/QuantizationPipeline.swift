@@ -8,15 +8,18 @@ import QuantCore
 package struct QuantizationPipeline {
   let options: InsertionOptions
   let statistics: ModelStatistics
+  /// Measures what the grids of tensors do to the outputs; nil where no data is at hand.
+  let sensitivity: Sensitivity?
   /// Called with the name of each pass that changed the model, after it ran.
   let observe: (String, Model) throws -> Void
 
   package init(
-    _ options: InsertionOptions, statistics: ModelStatistics,
+    _ options: InsertionOptions, statistics: ModelStatistics, sensitivity: Sensitivity? = nil,
     observe: @escaping (String, Model) throws -> Void = { _, _ in }
   ) {
     self.options = options
     self.statistics = statistics
+    self.sensitivity = sensitivity
     self.observe = observe
   }
 
@@ -48,7 +51,13 @@ package struct QuantizationPipeline {
       journal += entries
       names.merge(aliases) { known, _ in known }
     }
-    var report = try InsertQDQ(options, statistics: statistics, names: names).run(on: model)
+    let equalized = try EqualizeChannels(options, statistics: statistics, names: names).run(on: model)
+    if !equalized.journal.isEmpty { try observe("EqualizeChannels", model) }
+    journal += equalized.journal
+    names.merge(equalized.names) { _, alias in alias }
+    var report = try InsertQDQ(
+      options, statistics: statistics, names: names, equalized: equalized, measure: sensitivity
+    ).run(on: model)
     if !report.isUnchanged { try observe("InsertQDQ", model) }
     if options.usesIntegerOperators {
       guard options.target.placement == .betweenQuantized else {

@@ -36,7 +36,7 @@ extension TargetPreset {
       "Add", "Mul", "AveragePool", "GlobalAveragePool", "Sigmoid", "LeakyRelu", "Softmax", "Concat", "Where",
     ],
     movement: movements, absorbed: ["Relu", "Clip"], fixedRanges: ["Softmax": ValueRange(0, 1)],
-    fusesMatMulBias: true, highestOpset: 27)
+    fusesMatMulBias: true, equalizes: true, highestOpset: 27)
 
   /// The CPU provider on x64 without VNNI: its kernels add pairs of products in 16 bits.
   package static let onnxRuntimeAVX2: TargetPreset = {

@@ -41,6 +41,8 @@ package struct TargetPreset: Sendable {
   package var fusesMatMulBias: Bool
   /// Weighted operators too small for the engine's integer units stay float (`weightedInputs`).
   package var needsTensorCoreShapes = false
+  /// Convolutions may be written with channels of one range and a Mul behind them.
+  package var equalizes = false
   /// Weighted operators whose weight has one scale, whatever `isPerChannel` says.
   package var perTensorWeights: Set<String> = []
   /// The rules that decisions name (`weightedInputs`).

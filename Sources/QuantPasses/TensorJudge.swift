@@ -27,16 +27,19 @@ final class TensorJudge {
   private let options: InsertionOptions
   private let excluded: Set<Value>
   private let names: [Value: String]
+  private let ranges: [Value: ValueRange]
   private var verdicts: [Value: Verdict] = [:]
   private var rescued: [Value: String] = [:]
 
   /// - Parameter names: what the statistics call tensors, where that is not their name.
+  /// - Parameter ranges: of tensors whose channels were equalized; statistics of that name know their shape only.
   init(
     _ view: QuantizationView, statistics: ModelStatistics, options: InsertionOptions, excluded: Set<Value>,
-    names: [Value: String] = [:]
+    names: [Value: String] = [:], ranges: [Value: ValueRange] = [:]
   ) {
     self.view = view
     self.names = names
+    self.ranges = ranges
     self.statistics = statistics
     self.options = options
     self.excluded = excluded
@@ -44,6 +47,9 @@ final class TensorJudge {
 
   /// From now on the tensor stays float.
   func rescue(_ tensor: Value, reason: String) { rescued[tensor] = reason }
+
+  /// What stays float for another judge stays float for this one, for the same reasons.
+  func rescueAlso(_ other: TensorJudge) { rescued.merge(other.rescued) { _, reason in reason } }
 
   func withdrawRescue(_ tensor: Value) { rescued[tensor] = nil }
 
@@ -55,10 +61,13 @@ final class TensorJudge {
     return verdict
   }
 
-  func statistics(of tensor: Value) -> TensorStatistics? { statistics[names[tensor] ?? tensor.name] }
+  /// nil for a tensor of which not all is known.
+  func statistics(of tensor: Value) -> TensorStatistics? { ranges[tensor] == nil ? seen(tensor) : nil }
+
+  private func seen(_ tensor: Value) -> TensorStatistics? { statistics[names[tensor] ?? tensor.name] }
 
   /// The shape that all samples had, else the declared one where it is fixed.
-  func shape(_ tensor: Value) -> [Int]? { statistics(of: tensor)?.shape ?? tensor.type?.staticShape }
+  func shape(_ tensor: Value) -> [Int]? { seen(tensor)?.shape ?? tensor.type?.staticShape }
 
   private func judge(_ tensor: Value) throws -> Verdict {
     if view.pairs[tensor] != nil { return .existing }
@@ -80,6 +89,10 @@ final class TensorJudge {
     {
       let parameters = try options.target.activations.parameters(for: range)
       return .measured(Measured(range: range, parameters: parameters, method: "fixed"))
+    }
+    if let range = ranges[tensor] {
+      let parameters = try options.target.activations.parameters(for: range)
+      return .measured(Measured(range: range, parameters: parameters, method: "minmax of channels made alike"))
     }
     guard let measured = statistics(of: tensor) else {
       // Convolutions read floats, whatever the file declares.

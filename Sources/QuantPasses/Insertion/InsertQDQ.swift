@@ -11,12 +11,25 @@ package struct InsertQDQ {
   let statistics: ModelStatistics
 
   private let names: [Value: String]?
+  private let equalized: EqualizeChannels.Result
+  private let measure: Sensitivity?
 
   /// - Parameter names: what the statistics call tensors; nil for the model's own names.
   package init(_ options: InsertionOptions, statistics: ModelStatistics, names: [Value: String]? = nil) {
+    self.init(options, statistics: statistics, names: names, equalized: EqualizeChannels.Result())
+  }
+
+  /// - Parameter equalized: what was done to convolutions before.
+  /// - Parameter measure: ranks tensors by what their grids do to the outputs; nil for what statistics say of them.
+  init(
+    _ options: InsertionOptions, statistics: ModelStatistics, names: [Value: String]?,
+    equalized: EqualizeChannels.Result, measure: Sensitivity? = nil
+  ) {
     settings = options
     self.statistics = statistics
     self.names = names
+    self.equalized = equalized
+    self.measure = measure
   }
 
   /// Nested graphs first: a graph sees the tensors of those around it, not the other way round.
@@ -39,11 +52,15 @@ package struct InsertQDQ {
       report.isUnchanged = report.isUnchanged && part.isUnchanged
     }
     try Self.removeUnread(constants, of: model)
+    if !report.isUnchanged {
+      let left = report.decisions.filter { $0.rule == .rescued }.map(\.tensor)
+      model.floatTensors = model.floatTensors + left.filter { !model.floatTensors.contains($0) }
+    }
     return report
   }
 
   /// What the options name.
-  private struct Selection {
+  struct Selection {
     let options: InsertionOptions
     let included: (nodes: Set<Node>, tensors: Set<Value>)
     var excluded: (nodes: Set<Node>, tensors: Set<Value>)
@@ -72,23 +89,11 @@ package struct InsertQDQ {
     var options = settings
     if !entry.outer.isEmpty, !wasRun(entry.graph, names) { options.missingData = .float }
     if let type = Self.completedType(view, target: options.target) { options.target.activations.elementType = type }
-    let judge = TensorJudge(
-      view, statistics: statistics, options: options, excluded: selection.excluded.tensors, names: names)
-    func place() throws -> PlacementPlan {
-      switch options.target.placement {
-      case .weightedInputs:
-        var placement = FusionPlacement(view, options: options, judge: judge, isSelected: selection.contains)
-        return try placement.run()
-      case .betweenQuantized, .everyTensor:
-        var placement = RegionPlacement(view, options: options, judge: judge, isSelected: selection.contains)
-        return try placement.run()
-      }
-    }
-    var plan = try place()
-    if let budget = options.rescueBudget {
-      let ranking = try Rescue.Ranking.channelNoise(plan.activationTensors(view), judge: judge)
-      plan = try Rescue(view: view, judge: judge, budget: budget, place: place).run(plan, by: ranking)
-    }
+    let planning = Planning(
+      model: model, entry: entry, view: view, options: options, selection: selection, statistics: statistics,
+      names: names, types: types, equalized: equalized, sensitivity: entry.outer.isEmpty ? measure : nil)
+    let (plan, judge, chosen) = try planning.run()
+    options = chosen
     var insertion = Insertion(
       model: model, view: view, path: entry.path, plan: plan, judge: judge, options: options,
       overrides: selection.overrides, types: types)

@@ -86,18 +86,7 @@ extension Insertion {
   ) throws -> (Value, Value, [GraphPatch.Edit]) {
     let shape = grid.axis == nil ? [] : [grid.scales.count]
     let scale = Tensor(grid.scales, shape: shape).rounded(to: type ?? .float32)
-    let zeroPoint: Tensor
-    switch grid.elementType {
-    case .int8: zeroPoint = Tensor(grid.zeroPoints.map { Int8(clamping: $0) }, shape: shape)
-    case .uint8: zeroPoint = Tensor(grid.zeroPoints.map { UInt8(clamping: $0) }, shape: shape)
-    case .int16: zeroPoint = Tensor(grid.zeroPoints.map { Int16(clamping: $0) }, shape: shape)
-    case .uint16: zeroPoint = Tensor(grid.zeroPoints.map { UInt16(clamping: $0) }, shape: shape)
-    case .int32: zeroPoint = Tensor(grid.zeroPoints, shape: shape)
-    case .int4, .uint4, .int2, .uint2:
-      zeroPoint = Tensor(
-        codes: grid.zeroPoints.map { UInt8(truncatingIfNeeded: $0) }, elementType: grid.elementType, shape: shape)
-    default: throw PassError(.badOption, "zero points of type \(grid.elementType.name) are not supported")
-    }
+    let zeroPoint = try grid.zeroPointTensor(shape: shape)
     let (scaleValue, scaleEdit) = constant("\(base)_scale", scale)
     let (zeroValue, zeroEdit) = constant("\(base)_zero_point", zeroPoint)
     return (scaleValue, zeroValue, [scaleEdit, zeroEdit])
@@ -106,6 +95,23 @@ extension Insertion {
   mutating func constant(_ name: String, _ tensor: Tensor) -> (Value, GraphPatch.Edit) {
     let value = Value(names.unique(name), type: .tensor(tensor.elementType, tensor.shape))
     return (value, .addInitializer(value, TensorLiteral(name: value.name, tensor)))
+  }
+}
+
+extension QuantizationParameters {
+  /// The zero points as they are stored.
+  func zeroPointTensor(shape: [Int]) throws -> Tensor {
+    switch elementType {
+    case .int8: Tensor(zeroPoints.map { Int8(clamping: $0) }, shape: shape)
+    case .uint8: Tensor(zeroPoints.map { UInt8(clamping: $0) }, shape: shape)
+    case .int16: Tensor(zeroPoints.map { Int16(clamping: $0) }, shape: shape)
+    case .uint16: Tensor(zeroPoints.map { UInt16(clamping: $0) }, shape: shape)
+    case .int32: Tensor(zeroPoints, shape: shape)
+    case .int4, .uint4, .int2, .uint2, .float8E4M3FN, .float8E5M2:
+      // The code of zero is 0 in the float types too, whose zero points are all 0.
+      Tensor(codes: zeroPoints.map { UInt8(truncatingIfNeeded: $0) }, elementType: elementType, shape: shape)
+    default: throw PassError(.badOption, "zero points of type \(elementType.name) are not supported")
+    }
   }
 }
 

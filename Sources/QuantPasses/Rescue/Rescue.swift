@@ -10,6 +10,8 @@ struct Rescue {
   struct Ranking {
     var ratios: [Value: Double]
     var limit: Double
+    /// How far below the limit a tensor must be for each percent of the multiply-accumulates that it costs.
+    var worth = 0.0
     /// What the ratio is, for the reason.
     var sentence: (Double) -> String
   }
@@ -20,8 +22,9 @@ struct Rescue {
   let budget: Double
   let place: () throws -> PlacementPlan
 
+  /// - Parameter start: the plan before any rescue, from which the budget counts; nil for `first`.
   /// - Returns: the plan with the picked tensors in float; `judge` says so of each.
-  func run(_ first: PlacementPlan, by ranking: Ranking) throws -> PlacementPlan {
+  func run(_ first: PlacementPlan, by ranking: Ranking, since start: PlacementPlan? = nil) throws -> PlacementPlan {
     let counter = MultiplyAccumulates(view: view, judge: judge)
     var macs: [Node: Int] = [:]
     for node in view.nodes { macs[node] = counter.count(node) }
@@ -30,14 +33,15 @@ struct Rescue {
     }
     let total = macs.values.reduce(0, +)
     let allowed = Int(Double(total) * budget)
-    let before = quantized(first)
+    let before = quantized(start ?? first)
     var plan = first
     for (tensor, ratio) in candidates(first, ranking) {
       guard plan.quantizes(tensor, in: view) else { continue }
       judge.rescue(tensor, reason: ranking.sentence(ratio))
       let trial = try place()
       let cost = before - quantized(trial)
-      if cost <= allowed {
+      let own = 100 * Double(quantized(plan) - quantized(trial)) / Double(max(total, 1))
+      if cost <= allowed, ratio < ranking.limit - own * ranking.worth {
         plan = trial
         let share = total == 0 ? 0 : Double(before - quantized(plan)) / Double(total)
         judge.rescue(tensor, reason: "\(ranking.sentence(ratio)); \(Self.percent(share)) of the MACs are float so far")
@@ -67,7 +71,7 @@ struct Rescue {
 
 extension Rescue.Ranking {
   /// Below this a typical channel keeps hardly more than three bits.
-  static let smallestMedianSQNR = 22.0
+  static let smallestMedianSQNR = 24.0
 
   /// From the statistics alone.
   static func channelNoise(_ tensors: [Value], judge: TensorJudge) throws -> Self {

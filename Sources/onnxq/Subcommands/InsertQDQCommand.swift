@@ -133,7 +133,7 @@ struct InsertQDQCommand: ParsableCommand {
     }
 
     var description: String { share.map { "\($0 * 100)" } ?? "none" }
-    var defaultValueDescription: String { "15" }
+    var defaultValueDescription: String { "5" }
   }
 
   enum MissingData: String, ExpressibleByArgument, CaseIterable { case error, float }
@@ -183,7 +183,15 @@ struct InsertQDQCommand: ParsableCommand {
     settings.exclude = exclude
     let insertion = try Insertion(settings)
     let statistics = try statistics(of: file, configuration)
-    return try insertion.run(path, statistics: statistics, dump: dumpIr.map { folder in try dump(into: folder) })
+    let line = ProgressLine("measure", quiet: common.quiet)
+    defer { line.finish() }
+    let samples = data.map { data in
+      Insertion.Samples(
+        arguments.options(path: data, configuration: configuration), threads: common.threads,
+        progress: { done, total in line.update(done, of: total) })
+    }
+    return try insertion.run(
+      path, statistics: statistics, samples: samples, dump: dumpIr.map { folder in try dump(into: folder) })
   }
 
   private func statistics(of file: ModelFile, _ configuration: Configuration) throws -> CalibrationStatistics {
