@@ -12,6 +12,11 @@ public struct InsertionSettings: Sendable {
   public var target = "tensorrt"
   /// A target of one's own, as its file says it; takes the place of `target`.
   public var targetFile: SettingsTree?
+  /// The grid of activations, other than the target's: `uint16`, `int8,asymmetric`, `float8e4m3fn`,
+  /// `int8,power-of-two`, …
+  public var activations: String?
+  /// The grid of weights, other than the target's: `int4,block=32`, `int8,per-tensor`, `int8,reduce-range`, …
+  public var weights: String?
   /// What single tensors, operators or names have otherwise.
   public var overrides: SettingsTree?
   /// `minmax`, `percentile[:P]`, `entropy`, `mse` or `auto`; nil for min-max, or what does best on samples.
@@ -92,6 +97,7 @@ public struct Insertion {
       target: try settings.targetFile.map { try TargetFile.preset($0) } ?? TargetPreset.named(settings.target),
       method: try settings.method.map { try RangeMethod(parsing: $0) } ?? .minMax)
     options.measuresMethod = settings.method == nil
+    try GridText.apply(activations: settings.activations, weights: settings.weights, to: &options.target)
     if let tree = settings.overrides {
       options.overrides = try OverridesFile.overrides(tree)
       for entry in options.overrides {
@@ -101,6 +107,7 @@ public struct Insertion {
         ].compactMap({ $0 }) {
           options.target.lowestOpset = max(options.target.lowestOpset, TargetFile.opset(scheme))
         }
+        if entry.blockSize != nil { options.target.lowestOpset = max(options.target.lowestOpset, 21) }
       }
     }
     options.correctsBias = settings.correctsBias
@@ -174,6 +181,8 @@ extension InsertionSettings {
     let standard = InsertionSettings()
     var result: [String] = []
     if let method { result.append("--method=\(method)") }
+    if let activations { result.append("--activations=\(activations)") }
+    if let weights { result.append("--weights=\(weights)") }
     if !correctsBias { result.append("--bias-correction=none") }
     if !folds { result.append("--fold=none") }
     if rescueBudget != standard.rescueBudget {

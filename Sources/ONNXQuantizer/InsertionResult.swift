@@ -133,9 +133,10 @@ public struct InsertionResult: Encodable {
     decisions = report.decisions.map { decision in
       Decision(
         tensor: decision.tensor, rule: decision.rule.id, reason: decision.reason,
-        scale: decision.parameters?.scales, zeroPoint: decision.parameters?.zeroPoints,
+        scale: decision.blockSize == nil ? decision.parameters?.scales : nil,
+        zeroPoint: decision.blockSize == nil ? decision.parameters?.zeroPoints : nil,
         elementType: decision.parameters?.elementType.name, axis: decision.parameters?.axis, method: decision.method,
-        range: decision.range.map { [$0.lower, $0.upper] })
+        range: decision.range.map { [$0.lower, $0.upper] }, blockSize: decision.blockSize)
     }
     outcomes = report.nodes.map {
       Node(

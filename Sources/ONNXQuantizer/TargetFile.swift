@@ -7,7 +7,14 @@ enum TargetFile {
   private static let keys = [
     "name", "extends", "activations", "weights", "placement", "bias", "weighted", "integer-output", "arithmetic",
     "movement", "absorbed", "sharing", "per-tensor-weights", "products", "matmul-bias", "tensor-core-shapes",
-    "fixed-ranges", "highest-opset",
+    "fixed-ranges", "highest-opset", "equalize", "wide-activations",
+  ]
+
+  /// What activations are quantized to.
+  static let activationTypes: [ElementType] = [.int8, .uint8, .int16, .uint16, .float8E4M3FN, .float8E5M2]
+  /// What weights are quantized to.
+  static let weightTypes: [ElementType] = [
+    .int8, .uint8, .int16, .uint16, .int4, .uint4, .int2, .uint2, .float8E4M3FN, .float8E5M2,
   ]
 
   static func preset(_ tree: SettingsTree) throws(QuantizerError) -> TargetPreset {
@@ -18,14 +25,13 @@ enum TargetFile {
     var target: TargetPreset = try base.choice(TargetPreset.all.map { ($0.name, $0) })
     target.name = try table["name"]?.text() ?? name(of: tree.file)
     if let grid = table["activations"] {
-      target.activations = try scheme(grid, types: [.int8, .uint8, .int16, .uint16]).change.applied(
-        to: target.activations)
+      target.activations = try scheme(grid, types: activationTypes).change.applied(to: target.activations)
     }
     if let grid = table["weights"] {
-      let (change, isPerChannel) = try scheme(
-        grid, types: [.int8, .uint8, .int16, .uint16, .int4, .uint4], channels: true)
+      let (change, isPerChannel, block) = try scheme(grid, types: weightTypes, channels: true)
       target.weights = change.applied(to: target.weights)
       target.isPerChannel = isPerChannel ?? target.isPerChannel
+      target.blockSize = block ?? target.blockSize
     }
     if let value = table["placement"] {
       target.placement = try value.choice([
@@ -41,6 +47,10 @@ enum TargetFile {
     try change(&target.movement, table["movement"], among: TargetPreset.movable)
     try change(&target.absorbed, table["absorbed"], among: ["Relu", "Clip"])
     try change(&target.sharing, table["sharing"])
+    if let value = table["wide-activations"] {
+      target.wideActivations = try value.choice([("uint16", .uint16), ("int16", .int16), ("none", nil)])
+    }
+    if let value = table["equalize"] { target.equalizes = try value.flag() }
     if let value = table["products"] { target.quantizesProducts = try value.flag() }
     if let value = table["matmul-bias"] { target.fusesMatMulBias = try value.flag() }
     if let value = table["tensor-core-shapes"] { target.needsTensorCoreShapes = try value.flag() }
@@ -58,21 +68,32 @@ enum TargetFile {
       }
       target.highestOpset = opset
     }
-    target.lowestOpset = max(target.lowestOpset, opset(target.activations), opset(target.weights))
+    settleOpset(&target)
     return target
+  }
+
+  static func settleOpset(_ target: inout TargetPreset) {
+    let blocks = target.blockSize == nil ? 0 : 21
+    target.lowestOpset = max(target.lowestOpset, opset(target.activations), opset(target.weights), blocks)
   }
 
   /// The first opset whose QuantizeLinear has the type.
   static func opset(_ scheme: QuantizationScheme) -> Int {
-    scheme.elementType == .int8 || scheme.elementType == .uint8 ? 13 : 21
+    switch scheme.elementType {
+    case .int8, .uint8: 13
+    case .float8E4M3FN, .float8E5M2: 19
+    case .int2, .uint2: 25
+    default: 21
+    }
   }
 
   /// What a table says about a grid.
   static func scheme(
     _ tree: SettingsTree, types: [ElementType], channels: Bool = false
-  ) throws(QuantizerError) -> (change: SchemeChange, isPerChannel: Bool?) {
+  ) throws(QuantizerError) -> (change: SchemeChange, isPerChannel: Bool?, block: Int?) {
     let table = try tree.table(
-      ["type", "symmetric", "reduce-range", "power-of-two", "smallest-range"] + (channels ? ["per-channel"] : []))
+      ["type", "symmetric", "reduce-range", "power-of-two", "smallest-range"]
+        + (channels ? ["per-channel", "block"] : []))
     var change = SchemeChange()
     change.elementType = try table["type"]?.choice(types.map { ($0.name, $0) })
     change.isSymmetric = try table["symmetric"]?.flag()
@@ -83,7 +104,12 @@ enum TargetFile {
       guard smallest >= 0 else { throw value.error("a range is not narrower than 0") }
       change.smallestRange = smallest
     }
-    return (change, try table["per-channel"]?.flag())
+    var block: Int?
+    if let value = table["block"] {
+      guard let size = Int(try value.text()), size > 0 else { throw value.error("a block has 1 element or more") }
+      block = size
+    }
+    return (change, try table["per-channel"]?.flag(), block)
   }
 
   /// A list takes the place of the set; a table of `add` and `remove` changes it.
@@ -137,11 +163,11 @@ enum OverridesFile {
     result.isFloat = try table["float"]?.flag() ?? false
     if result.isFloat, table.count > 2 { throw tree.error("what stays float has no grid, method or range") }
     if let grid = table["activations"] {
-      result.activations = try TargetFile.scheme(grid, types: [.int8, .uint8, .int16, .uint16]).change
+      result.activations = try TargetFile.scheme(grid, types: TargetFile.activationTypes).change
     }
     if let grid = table["weights"] {
-      (result.weights, result.isPerChannel) = try TargetFile.scheme(
-        grid, types: [.int8, .uint8, .int16, .uint16, .int4, .uint4], channels: true)
+      (result.weights, result.isPerChannel, result.blockSize) = try TargetFile.scheme(
+        grid, types: TargetFile.weightTypes, channels: true)
     }
     if let method = table["method"] {
       do { result.method = try RangeMethod(parsing: try method.text()) } catch { throw method.error("\(error)") }

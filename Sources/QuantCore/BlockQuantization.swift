@@ -15,6 +15,22 @@ package struct BlockQuantized: Sendable {
   package let noise: Double
 
   /// Signal over error in dB; nil for a weight without either.
+  /// What the codes stand for, in float32.
+  package func dequantized(blockAxis axis: Int, blockSize: Int) -> Tensor {
+    let shape = codes.shape
+    let (extent, inner) = (shape[axis], shape[(axis + 1)...].reduce(1, *))
+    let blocks = scales.shape[axis]
+    let values = codes.integers ?? []
+    let (steps, zeros) = (scales.floats ?? [], zeroPoints?.integers)
+    return Tensor(of: Float.self, shape: shape) { result in
+      for index in values.indices {
+        let (outer, rest) = (index / (extent * inner), index % (extent * inner))
+        let scale = (outer * blocks + rest / inner / blockSize) * inner + rest % inner
+        result[index] = Float(values[index] - (zeros?[scale] ?? 0)) * steps[scale]
+      }
+    }
+  }
+
   package var sqnr: Double? { signal > 0 && noise > 0 ? decibels(signal: signal, noise: noise) : nil }
 }
 

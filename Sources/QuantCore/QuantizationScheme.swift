@@ -1,8 +1,8 @@
 import ONNXTensor
 
-/// The kind of integer grid that a target wants for a tensor.
+/// The kind of grid that a target wants for a tensor.
 package struct QuantizationScheme: Sendable, Hashable {
-  /// int8, uint8, int16, uint16, int4, uint4, int2, uint2 or int32.
+  /// int8, uint8, int16, uint16, int4, uint4, int2, uint2, int32, float8e4m3fn or float8e5m2.
   package var elementType: ElementType
   /// Zero point in the middle, scale from the largest magnitude.
   package var isSymmetric: Bool
@@ -29,6 +29,11 @@ package struct QuantizationScheme: Sendable, Hashable {
     // The signed ones are symmetric, as onnxruntime has them: -64…64.
     let half = all.upperBound / 2
     return all.lowerBound < 0 ? -(half + 1)...half + 1 : 0...half
+  }
+
+  /// The float type that values are rounded to instead of integers; such grids have no zero point.
+  package static func format(of elementType: ElementType) -> MinifloatFormat? {
+    elementType == .float8E4M3FN || elementType == .float8E5M2 ? MinifloatFormat(elementType) : nil
   }
 
   /// All codes of the element type; nil for types that are not quantized to.

@@ -157,6 +157,14 @@ extension [Float] {
     _ parameters: QuantizationParameters, layout: ChannelLayout, shape: [Int], lowest: Int32? = nil,
     highest: Int32? = nil
   ) throws(QuantizationError) -> Tensor {
+    if let format = QuantizationScheme.format(of: parameters.elementType) {
+      var codes = [UInt8](repeating: 0, count: count)
+      for channel in 0..<layout.channels {
+        let scale = parameters.scales[channel]
+        layout.forEach(channel) { codes[$0] = format.encode(self[$0] / scale) }
+      }
+      return Tensor(codes: codes, elementType: parameters.elementType, shape: shape)
+    }
     guard let codes = QuantizationScheme.codes(of: parameters.elementType) else {
       throw QuantizationError(.unsupportedType, "\(parameters.elementType.name) is not a type to quantize to")
     }
@@ -195,6 +203,12 @@ extension QuantizationParameters {
 
   /// (q - z) * S in float32, as DequantizeLinear gives it.
   package func dequantize(_ tensor: Tensor) throws(QuantizationError) -> Tensor {
+    if QuantizationScheme.format(of: elementType) != nil, let values = tensor.floats {
+      let layout = try layout(tensor.shape)
+      var result = [Float](repeating: 0, count: values.count)
+      for channel in 0..<layout.channels { layout.forEach(channel) { result[$0] = values[$0] * scales[channel] } }
+      return Tensor(result, shape: tensor.shape)
+    }
     guard let codes = tensor.integers else {
       throw QuantizationError(.unsupportedType, "a tensor of type \(tensor.elementType.name) holds no codes")
     }

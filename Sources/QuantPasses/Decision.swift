@@ -13,6 +13,8 @@ package struct Decision: Sendable {
   package var method: String?
   /// The range of reals that the parameters were made for.
   package var range: ValueRange?
+  /// Elements along the axis that share a scale, of a weight in blocks.
+  package var blockSize: Int?
   /// The pair was there before.
   package var isExisting = false
 

@@ -39,8 +39,8 @@ package struct PlacementRule: Sendable, Hashable {
 
   package static let rescued = PlacementRule(
     "Q16",
-    "Tensors whose grids are coarse beside the signal of their channels stay float, worst first, as far as the budget "
-      + "of multiply-accumulates allows.")
+    "Tensors whose grids are coarse beside their signal get 16 bits where the target has kernels for them, else stay "
+      + "float, worst first, as far as the budget of multiply-accumulates allows.")
   package static let override = PlacementRule(
     "Q15", "What an override names has the grid, the method or the range that it gives; so has what shares its scale.")
   package static let reducedWeight = PlacementRule(

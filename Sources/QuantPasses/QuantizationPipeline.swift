@@ -27,22 +27,24 @@ package struct QuantizationPipeline {
     var journal: [JournalEntry] = []
     var names = model.tensorNames
     var isReduced = false
-    var passes: [any Pass] =
-      options.folding == .none ? [] : [FoldConstants(), EliminateIdentity(), FoldBatchNormalization()]
-    let statistics = self.statistics
-    let needed =
-      options.highPrecision != nil || Self.holdsHalves(model)
-      ? max(options.target.lowestOpset, RaiseOpset.halfScales) : options.target.lowestOpset
-    passes.append(
-      SettleOpset(needed: needed, requested: options.opset, target: options.target) {
-        statistics[$0]?.shape
-      })
-    let given = model.opset()
-    for pass in passes {
+    func perform(_ pass: any Pass) throws {
       let entries = try pass.run(on: model)
       if !entries.isEmpty { try observe(type(of: pass).name, model) }
       journal += entries
     }
+    let statistics = self.statistics
+    let given = model.opset()
+    let halves = options.highPrecision != nil || Self.holdsHalves(model) ? RaiseOpset.halfScales : 0
+    if options.folding != .none {
+      for pass in [FoldConstants(), EliminateIdentity(), FoldBatchNormalization()] as [any Pass] { try perform(pass) }
+    }
+    let mayRaise = given ?? 0 < RaiseOpset.wideCodes && options.opset ?? RaiseOpset.wideCodes >= RaiseOpset.wideCodes
+    let widens = try mayRaise && InsertQDQ(options, statistics: statistics, names: names).widens(model)
+    let wide = widens ? RaiseOpset.wideCodes : 0
+    try perform(
+      SettleOpset(
+        needed: max(options.target.lowestOpset, halves, wide), requested: options.opset, target: options.target
+      ) { statistics[$0]?.shape })
     if let type = options.highPrecision {
       let pass = ReducePrecision(to: type, statistics: statistics, names: names)
       let (entries, aliases) = try pass.reduce(model)

@@ -11,6 +11,8 @@ package struct RaiseOpset: Pass {
   package static let perAxis = 13
   /// The first with float16 scales and float8 codes.
   package static let halfScales = 19
+  /// The first with codes of 16 bits.
+  static let wideCodes = 21
   /// The first with blocks, 16-bit and 4-bit codes.
   package static let blocks = 21
   /// The newest opset that nodes are converted to.

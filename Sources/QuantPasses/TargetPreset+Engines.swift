@@ -79,6 +79,7 @@ extension TargetPreset {
       ],
       fusesMatMulBias: false, perTensorWeights: ["Gemm", "MatMul"])
     target.activations.smallestRange = 1e-4
+    target.wideActivations = .uint16
     return target
   }()
 

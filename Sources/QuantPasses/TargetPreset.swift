@@ -18,6 +18,8 @@ package struct TargetPreset: Sendable {
   package var activations: QuantizationScheme
   package var weights = QuantizationScheme.int8Symmetric
   package var isPerChannel = true
+  /// Weights of matrix products have a scale for so many elements along the sum.
+  package var blockSize: Int?
   package var placement: Placement
   package var bias: BiasForm
   /// Conv, ConvTranspose, Gemm, MatMul as far as the target runs them in integers.
@@ -41,6 +43,9 @@ package struct TargetPreset: Sendable {
   package var fusesMatMulBias: Bool
   /// Weighted operators too small for the engine's integer units stay float (`weightedInputs`).
   package var needsTensorCoreShapes = false
+  /// The type of activations that 8 bits drown, where the target has kernels for it; all activations of such a kernel have
+  /// it. nil leaves those tensors float.
+  package var wideActivations: ElementType?
   /// Convolutions may be written with channels of one range and a Mul behind them.
   package var equalizes = false
   /// Weighted operators whose weight has one scale, whatever `isPerChannel` says.

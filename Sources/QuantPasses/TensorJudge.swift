@@ -30,6 +30,7 @@ final class TensorJudge {
   private let ranges: [Value: ValueRange]
   private var verdicts: [Value: Verdict] = [:]
   private var rescued: [Value: String] = [:]
+  private var widened: [Value: String] = [:]
 
   /// - Parameter names: what the statistics call tensors, where that is not their name.
   /// - Parameter ranges: of tensors whose channels were equalized; statistics of that name know their shape only.
@@ -49,9 +50,33 @@ final class TensorJudge {
   func rescue(_ tensor: Value, reason: String) { rescued[tensor] = reason }
 
   /// What stays float for another judge stays float for this one, for the same reasons.
-  func rescueAlso(_ other: TensorJudge) { rescued.merge(other.rescued) { _, reason in reason } }
+  func rescueAlso(_ other: TensorJudge) {
+    rescued.merge(other.rescued) { _, reason in reason }
+    widened.merge(other.widened) { _, reason in reason }
+  }
 
   func withdrawRescue(_ tensor: Value) { rescued[tensor] = nil }
+
+  /// From now on the tensor has the target's wide type.
+  func widen(_ tensor: Value, reason: String) {
+    widened[tensor] = reason
+    verdicts[tensor] = nil
+  }
+
+  func withdrawWidening(_ tensor: Value) {
+    widened[tensor] = nil
+    verdicts[tensor] = nil
+  }
+
+  /// Why the tensor has the target's wide type; nil where it has not.
+  func widening(_ tensor: Value) -> String? { widened[tensor] }
+
+  var hasWidened: Bool { !widened.isEmpty }
+
+  /// The grid that the target has for the tensor.
+  private func scheme(_ tensor: Value) -> QuantizationScheme {
+    widened[tensor] == nil ? options.target.activations : options.target.wideScheme
+  }
 
   func verdict(_ tensor: Value) throws -> Verdict {
     if let reason = rescued[tensor] { return .float(.rescued, reason) }
@@ -87,11 +112,11 @@ final class TensorJudge {
     if let producer = view.producer(tensor), producer.isStandard,
       let range = options.target.fixedRanges[producer.opType]
     {
-      let parameters = try options.target.activations.parameters(for: range)
-      return .measured(Measured(range: range, parameters: parameters, method: "fixed"))
+      let final = widened[tensor] == nil ? range : options.target.widened(range)
+      return .measured(Measured(range: final, parameters: try scheme(tensor).parameters(for: final), method: "fixed"))
     }
     if let range = ranges[tensor] {
-      let parameters = try options.target.activations.parameters(for: range)
+      let parameters = try scheme(tensor).parameters(for: range)
       return .measured(Measured(range: range, parameters: parameters, method: "minmax of channels made alike"))
     }
     guard let measured = statistics(of: tensor) else {
@@ -105,7 +130,7 @@ final class TensorJudge {
       return .unusable("the statistics know nothing of it")
     }
     do {
-      let choice = try options.method.choose(for: measured, scheme: options.target.activations)
+      let choice = try options.method.choose(for: measured, scheme: scheme(tensor))
       if options.rescueBudget != nil, let reason = Self.drowning(measured, choice) { return .float(.drowned, reason) }
       return .measured(try distinguished(tensor, choice))
     } catch {
@@ -121,12 +146,14 @@ final class TensorJudge {
     var range = choice.range
     var parameters = choice.parameters
     let readers = SaturatingReaders(view: view)
+    // The steps of a float type follow the values.
+    let isFloat = QuantizationScheme.format(of: parameters.elementType) != nil
     // A narrower range has a smaller step, which asks for a wider one: the second round settles it.
-    for _ in 0..<2 {
+    for _ in 0..<2 where !isFloat {
       guard let told = readers.distinguished(tensor, tolerance: Double(parameters.scale) / 8) else { break }
       range = ValueRange(max(choice.range.lower, told.lower), min(choice.range.upper, told.upper))
       guard range.lower < range.upper else { break }
-      parameters = try options.target.activations.parameters(for: range)
+      parameters = try scheme(tensor).parameters(for: range)
     }
     guard range.lower < range.upper, range != choice.range else {
       return Measured(
@@ -147,7 +174,9 @@ final class TensorJudge {
     if choice.range.largestMagnitude > largestRange {
       return "its range reaches \(choice.range.largestMagnitude), as a mask does"
     }
-    let half = choice.parameters.scale / 2
+    // The smallest code is a step, or for a float type its smallest value.
+    let smallest = QuantizationScheme.format(of: choice.parameters.elementType)?.decode(1) ?? 1
+    let half = choice.parameters.scale * smallest / 2
     var largestVanished: Float = 0
     var smallestKept = Float.infinity
     var vanished: UInt64 = 0

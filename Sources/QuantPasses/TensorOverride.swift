@@ -31,6 +31,7 @@ package struct TensorOverride: Sendable {
   package var activations: SchemeChange?
   package var weights: SchemeChange?
   package var isPerChannel: Bool?
+  package var blockSize: Int?
   package var method: RangeMethod?
   package var range: ValueRange?
 

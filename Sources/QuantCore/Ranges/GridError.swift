@@ -1,3 +1,5 @@
+import ONNXTensor
+
 /// What quantizing a tensor to a grid is expected to do to it, from its statistics alone.
 package struct GridError: Sendable, Equatable {
   /// Sum of squared values and of squared errors, over all finite elements.
@@ -23,6 +25,10 @@ extension Distribution {
   }
 
   func noise(_ parameters: QuantizationParameters) -> Double? {
+    if let format = QuantizationScheme.format(of: parameters.elementType) {
+      let scale = Double(parameters.scale)
+      return positive.noise(format, scale: scale) + negative.noise(format, scale: scale)
+    }
     guard let codes = QuantizationScheme.codes(of: parameters.elementType) else { return nil }
     return noise(
       scale: Double(parameters.scale), below: Double(parameters.zeroPoint) - Double(codes.lowerBound),
@@ -57,6 +63,28 @@ extension Distribution.Side {
             / (high - low)
         }
       sum += counts[index] * share * mean * square
+    }
+    return sum
+  }
+
+  /// The error of rounding to a float type: a twelfth of the square of each binade's step, all of what becomes zero, and
+  /// what lies beyond the largest value.
+  func noise(_ format: MinifloatFormat, scale: Double) -> Double {
+    let smallestStep = Double(format.decode(1)) * scale
+    let largest = Double(format.largest) * scale
+    var sum = 0.0
+    for index in counts.indices {
+      let (low, high) = (lower[index], upper[index])
+      func meanSquare(_ from: Double, _ to: Double) -> Double { (from * from + from * to + to * to) / 3 }
+      if low >= largest {
+        sum += counts[index] * meanSquare(low - largest, high - largest)
+      } else if high <= smallestStep / 2 {
+        sum += counts[index] * meanSquare(low, high)
+      } else {
+        let binade = Double(sign: .plus, exponent: (high / scale).exponent, significand: 1) * scale
+        let step = max(binade * Double(sign: .plus, exponent: -format.mantissaBits, significand: 1), smallestStep)
+        sum += counts[index] * step * step / 12
+      }
     }
     return sum
   }

@@ -53,10 +53,21 @@ package struct InsertQDQ {
     }
     try Self.removeUnread(constants, of: model)
     if !report.isUnchanged {
-      let left = report.decisions.filter { $0.rule == .rescued }.map(\.tensor)
+      let left = report.decisions.filter { $0.rule == .rescued && !$0.isQuantized }.map(\.tensor)
       model.floatTensors = model.floatTensors + left.filter { !model.floatTensors.contains($0) }
     }
     return report
+  }
+
+  /// Whether tensors of the main graph ask for the target's wide type, which needs a later opset.
+  func widens(_ model: Model) throws -> Bool {
+    guard settings.target.wideActivations != nil, settings.rescueBudget != nil else { return false }
+    let entry: Graph.Enclosed = (model.graph, [], "")
+    let planning = Planning(
+      model: model, entry: entry, view: QuantizationView(model.graph), options: settings,
+      selection: try Selection(settings, in: model.graph), statistics: statistics, names: names ?? [:],
+      types: FloatTypes(model), equalized: equalized, sensitivity: nil, allowsWide: true)
+    return try planning.run().1.hasWidened
   }
 
   /// What the options name.
@@ -91,7 +102,8 @@ package struct InsertQDQ {
     if let type = Self.completedType(view, target: options.target) { options.target.activations.elementType = type }
     let planning = Planning(
       model: model, entry: entry, view: view, options: options, selection: selection, statistics: statistics,
-      names: names, types: types, equalized: equalized, sensitivity: entry.outer.isEmpty ? measure : nil)
+      names: names, types: types, equalized: equalized, sensitivity: entry.outer.isEmpty ? measure : nil,
+      allowsWide: model.opset() ?? 0 >= RaiseOpset.wideCodes)
     let (plan, judge, chosen) = try planning.run()
     options = chosen
     var insertion = Insertion(

@@ -16,11 +16,17 @@ struct Insertion {
   var patch: GraphPatch
   var report: InsertionReport
   var parameters: [Value: QuantizationParameters] = [:]
+  /// Of tensors that kernels on wide activations read or write, besides those that are wide for their own sake.
+  var wideParameters: [Value: QuantizationParameters] = [:]
+  /// Nodes on wide activations.
+  let wideNodes: Set<Node>
   /// The dequantized value of each tensor that has or gets a pair.
   var dequantized: [Value: Value] = [:]
+  /// Tensors on their other grid, for readers whose kernel has that type.
+  var converted: [Value: Value] = [:]
   /// Operands that have got another value; what they read before may have no reader left.
   var rewired: [Edge: Value] = [:]
-  var roundedWeights: [Edge: (exact: Tensor, rounded: Tensor, parameters: QuantizationParameters)] = [:]
+  var roundedWeights: [Edge: (exact: Tensor, rounded: Tensor, parameters: QuantizationParameters?)] = [:]
 
   /// The nodes that lead to a nested graph.
   let path: String
@@ -42,6 +48,7 @@ struct Insertion {
     target = options.target
     names = NameAuthority(model: model)
     patch = GraphPatch(model, graph: view.graph)
+    wideNodes = WideKernels(plan, view: view, judge: judge).nodes
     report = InsertionReport(target: options.target.name)
   }
 

@@ -65,8 +65,14 @@ extension Insertion {
 
   /// Constant operands of operators without weights, on the activation grid.
   mutating func quantizeConstants(_ corrected: [Edge: Tensor]) throws {
-    var known: [Value: Value] = [:]
+    var narrow: [Value: Value] = [:]
+    var wide: [Value: Value] = [:]
     for edge in plan.constants {
+      let isWide = wideNodes.contains(edge.node)
+      var known: [Value: Value] {
+        get { isWide ? wide : narrow }
+        set { if isWide { wide = newValue } else { narrow = newValue } }
+      }
       guard let value = edge.node.input(edge.index) else { continue }
       if corrected[edge] == nil, let done = known[value] {
         rewire(edge, to: done)
@@ -77,7 +83,8 @@ extension Insertion {
         let first = values.first
       else { continue }
       let range = values.reduce(ValueRange(first, first)) { ValueRange(min($0.lower, $1), max($0.upper, $1)) }
-      let grid = try target.activations.parameters(for: range).rounded(to: stored.elementType)
+      let scheme = isWide ? target.wideScheme : target.activations
+      let grid = try scheme.parameters(for: range).rounded(to: stored.elementType)
       let dequantized = try insertConstant(
         value, try grid.quantize(exact), grid, stored.elementType, .constant, before: edge.node,
         reason: PlacementRule.constant.sentence)
@@ -153,13 +160,16 @@ extension Insertion {
   func biasGrid(_ operation: PlacementPlan.Weighted, _ bias: Tensor) -> QuantizationParameters? {
     let node = operation.node
     if node.opType == "Gemm", node.float("alpha") ?? 1 != 1 || node.float("beta") ?? 1 != 1 { return nil }
-    guard let input = node.input(operation.input), let x = parameters[view.tensor(input)], x.axis == nil,
+    guard let input = node.input(operation.input), let x = grid(of: view.tensor(input), readBy: node), x.axis == nil,
       let weight = node.input(operation.weight)
     else { return nil }
     let w =
       roundedWeights[Edge(node: node, index: operation.weight)]?.parameters
       ?? view.pairs[view.tensor(weight)]?.parameters
-    guard let w, w.scales.count == 1 || w.scales.count == bias.count, bias.count > 0 else { return nil }
+    guard QuantizationScheme.format(of: x.elementType) == nil else { return nil }
+    guard let w, QuantizationScheme.format(of: w.elementType) == nil,
+      w.scales.count == 1 || w.scales.count == bias.count, bias.count > 0
+    else { return nil }
     // With several groups the scales of a ConvTranspose count the channels of one group.
     guard bias.rank == 1 || bias.shape.dropLast().allSatisfy({ $0 == 1 }) else { return nil }
     let scales = w.scales.map { x.scale * $0 }

@@ -9,7 +9,7 @@ extension Insertion {
         dequantized[tensor] = try existingValue(tensor, pair)
         continue
       }
-      guard let grid = parameters[tensor] else { continue }
+      guard let grid = isWrittenWide(tensor) ? wideParameters[tensor] : parameters[tensor] else { continue }
       try insertPair(tensor, grid, rule)
     }
     // All readers of these read the dequantized tensor.
@@ -25,7 +25,36 @@ extension Insertion {
         let source = dequantized[view.tensor(value)]
       else { continue }
       if source !== value { rewire(edge, to: source) }
+      try convert(edge, of: view.tensor(value), source)
     }
+  }
+
+  /// Another pair behind that of a tensor, for a reader whose kernel has the other type.
+  private mutating func convert(_ edge: Edge, of tensor: Value, _ source: Value) throws {
+    guard let wide = wideParameters[tensor], let narrow = parameters[tensor], view.pairs[tensor] == nil,
+      wideNodes.contains(edge.node) != isWrittenWide(tensor)
+    else { return }
+    if let known = converted[tensor] { return rewire(edge, to: known) }
+    let grid = isWrittenWide(tensor) ? narrow : wide
+    let base = "\(tensor.name)_\(grid.elementType.name)"
+    let producer = tensor.producer.flatMap { view.isMember($0) ? $0 : nil }
+    let (scale, zeroPoint, edits) = try gridValues(base, grid, types[tensor])
+    let codes = Value(
+      names.unique("\(base)_QuantizeLinear_Output"), type: ValueType(tensor.type, elementType: grid.elementType))
+    let result = Value(names.unique("\(base)_DequantizeLinear_Output"), type: tensor.type)
+    let quantize = NodeBlueprint(
+      "QuantizeLinear", name: names.unique("\(base)_QuantizeLinear"), inputs: [source, scale, zeroPoint],
+      outputs: [codes])
+    let dequantize = NodeBlueprint(
+      "DequantizeLinear", name: names.unique("\(base)_DequantizeLinear"), inputs: [codes, scale, zeroPoint],
+      outputs: [result])
+    let position: GraphPatch.Position = producer.map { .after($0) } ?? .front
+    patch.add(
+      entry(.rescued, .tensor(tensor.name), "converted to \(grid.elementType.name) for '\(edge.node.label)'"),
+      edits + [.insert(quantize, position), .insert(dequantize, position)])
+    report.pairs += 1
+    converted[tensor] = result
+    rewire(edge, to: result)
   }
 
   mutating func existingValue(_ tensor: Value, _ pair: QuantizationView.Pair) throws -> Value? {

@@ -52,6 +52,12 @@ extension Insertion {
         shared = try scheme.parameters(for: union)
       }
       for tensor in members where parameters[tensor] == nil { parameters[tensor] = shared.rounded(to: types[tensor]) }
+      if !wideNodes.isEmpty, members.allSatisfy({ judge.widening($0) == nil }) {
+        let union = ValueRange(ranges.map(\.range.lower).min() ?? 0, ranges.map(\.range.upper).max() ?? 0)
+        let isFixed = ranges.count == 1 && first.method == "fixed"
+        let wide = try target.wideScheme.parameters(for: isFixed ? target.widened(union) : union)
+        for tensor in members where meetsWideKernel(tensor) { wideParameters[tensor] = wide.rounded(to: types[tensor]) }
+      }
     }
     for (tensor, rule) in tensors {
       let root = plan.groups.root(tensor)
@@ -63,6 +69,7 @@ extension Insertion {
       case .measured(let measured):
         let source = sources[tensor] ?? measured
         (decision.method, decision.range) = (source.method, source.range)
+        if let reason = judge.widening(tensor) { (decision.rule, decision.reason) = (.rescued, reason) }
         if overrides.tensors[tensor] != nil {
           (decision.rule, decision.reason) = (.override, PlacementRule.override.sentence)
         }
@@ -90,7 +97,24 @@ extension Insertion {
       }
       found = (change, tensor)
     }
-    return found?.change.applied(to: target.activations) ?? target.activations
+    let base = members.contains { judge.widening($0) != nil } ? target.wideScheme : target.activations
+    return found?.change.applied(to: base) ?? base
+  }
+
+  private func meetsWideKernel(_ tensor: Value) -> Bool {
+    if view.producer(tensor).map(wideNodes.contains) ?? false { return true }
+    return (view.uses[tensor] ?? []).contains { wideNodes.contains($0.node) }
+  }
+
+  /// Whether the pair behind the tensor's producer has the wide type though the tensor does not ask for it.
+  func isWrittenWide(_ tensor: Value) -> Bool {
+    wideParameters[tensor] != nil && view.pairs[tensor] == nil
+      && view.producer(tensor).map(wideNodes.contains) ?? false && plan.tensors.contains { $0.tensor === tensor }
+  }
+
+  /// The grid on which a node reads a tensor.
+  func grid(of tensor: Value, readBy node: Node) -> QuantizationParameters? {
+    wideNodes.contains(node) ? wideParameters[tensor] ?? parameters[tensor] : parameters[tensor]
   }
 
   private func overridden(
@@ -100,7 +124,9 @@ extension Insertion {
     if let range = entry?.range {
       return TensorJudge.Measured(range: range, parameters: try scheme.parameters(for: range), method: "given")
     }
-    guard scheme != target.activations || entry?.method != nil else { return measured }
+    guard scheme.elementType != measured.parameters.elementType || scheme != target.activations || entry?.method != nil
+    else { return measured }
+    if entry == nil, scheme == target.wideScheme, judge.widening(tensor) != nil { return measured }
     guard let statistics = judge.statistics(of: tensor) else {
       return TensorJudge.Measured(
         range: measured.range, parameters: try scheme.parameters(for: measured.range), method: measured.method)

@@ -19,6 +19,8 @@ struct Planning {
   let types: FloatTypes
   let equalized: EqualizeChannels.Result
   let sensitivity: Sensitivity?
+  /// The opset has 16-bit codes.
+  let allowsWide: Bool
 
   func run() throws -> (PlacementPlan, TensorJudge, InsertionOptions) {
     var options = self.options
@@ -71,7 +73,9 @@ struct Planning {
   }
 
   private func rescue(_ options: InsertionOptions, _ judge: TensorJudge, _ budget: Double) -> Rescue {
-    Rescue(view: view, judge: judge, budget: budget) { try place(options, judge) }
+    Rescue(view: view, judge: judge, budget: budget, widens: allowsWide && options.target.wideActivations != nil) {
+      try place(options, judge)
+    }
   }
 
   private func place(_ options: InsertionOptions, _ judge: TensorJudge) throws -> PlacementPlan {

@@ -20,6 +20,8 @@ struct Rescue {
   let judge: TensorJudge
   /// Share of the multiply-accumulates, 0 to 1.
   let budget: Double
+  /// Tensors get the target's wide type instead of staying float.
+  var widens = false
   let place: () throws -> PlacementPlan
 
   /// - Parameter start: the plan before any rescue, from which the budget counts; nil for `first`.
@@ -33,6 +35,7 @@ struct Rescue {
     }
     let total = macs.values.reduce(0, +)
     let allowed = Int(Double(total) * budget)
+    if widens { return try widen(first, by: ranking, macs, allowed, total) }
     let before = quantized(start ?? first)
     var plan = first
     for (tensor, ratio) in candidates(first, ranking) {
@@ -50,6 +53,35 @@ struct Rescue {
       }
     }
     return try place()
+  }
+
+  /// The same with the wide type: the cost is what runs on it.
+  private func widen(
+    _ plan: PlacementPlan, by ranking: Ranking, _ macs: [Node: Int], _ allowed: Int, _ total: Int
+  ) throws -> PlacementPlan {
+    func cost() -> Int { WideKernels(plan, view: view, judge: judge).nodes.reduce(0) { $0 + (macs[$1] ?? 0) } }
+    var groups = plan.groups
+    let tensors = plan.activationTensors(view)
+    for (tensor, ratio) in candidates(plan, ranking) where judge.widening(tensor) == nil {
+      let root = groups.root(tensor)
+      // What shares its scale has its type.
+      let members = Set(tensors.filter { groups.root($0) === root })
+      guard members.allSatisfy({ view.pairs[$0] == nil }) else { continue }
+      let spent = cost()
+      for member in members { judge.widen(member, reason: ranking.sentence(ratio)) }
+      let trial = cost()
+      let own = 100 * Double(trial - spent) / Double(max(total, 1))
+      if trial <= allowed, ratio < ranking.limit - own * ranking.worth {
+        let share = total == 0 ? 0 : Double(trial) / Double(total)
+        for member in members {
+          judge.widen(
+            member, reason: "\(ranking.sentence(ratio)); \(Self.percent(share)) of the MACs are on 16 bits so far")
+        }
+      } else {
+        for member in members { judge.withdrawWidening(member) }
+      }
+    }
+    return plan
   }
 
   private func candidates(_ plan: PlacementPlan, _ ranking: Ranking) -> [(Value, Double)] {
@@ -78,6 +110,7 @@ extension Rescue.Ranking {
     var ratios: [Value: Double] = [:]
     for tensor in tensors {
       guard case .measured(let measured) = try judge.verdict(tensor), let statistics = judge.statistics(of: tensor),
+        QuantizationScheme.format(of: measured.parameters.elementType) == nil,
         let ratio = ChannelNoise.medianSQNR(statistics, step: measured.parameters.scale)
       else { continue }
       ratios[tensor] = ratio

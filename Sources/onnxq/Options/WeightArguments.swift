@@ -23,6 +23,12 @@ struct WeightArguments: ParsableArguments {
   @Flag(help: "With --weights: copy untouched external data; else it stays in the source's data file.")
   var copyData = false
 
+  /// The grid of weights beside quantized activations.
+  var grid: String? {
+    guard let block else { return weights }
+    return [weights, "block=\(block)"].compactMap { $0 }.joined(separator: ",")
+  }
+
   /// Whether nothing is taken from statistics.
   var isWeightOnly: Bool { weights != nil || dynamic }
 

@@ -37,6 +37,12 @@ struct InsertQDQCommand: ParsableCommand {
 
   @OptionGroup(title: "Preprocessing") var arguments: DataArguments
 
+  @Option(
+    help: ArgumentHelp(
+      "The grid of activations where it is not the target's: a type (int8, uint8, int16, uint16, float8e4m3fn, float8e5m2) and words, as in int8,symmetric,power-of-two; --weights then says the grid of weights, as in int4,block=32 or int8,per-tensor,reduce-range.",
+      valueName: "grid"))
+  var activations: String?
+
   @OptionGroup(title: "Weights alone") var weightArguments: WeightArguments
 
   @Option(
@@ -144,7 +150,7 @@ struct InsertQDQCommand: ParsableCommand {
     let file = try ModelFile(path: path)
     let output = output ?? ModelLocator.sibling(of: path, ".qdq.onnx")
     let result: InsertionResult
-    if weightArguments.isWeightOnly {
+    if activations == nil, weightArguments.isWeightOnly {
       result = try weightOnly(
         path, target: target ?? configuration.target, to: dryRun ? .nowhere : output == "-" ? .memory : .file(output))
     } else {
@@ -171,6 +177,11 @@ struct InsertQDQCommand: ParsableCommand {
       settings.targetFile = try SettingsFile.load(settings.target)
     }
     settings.overrides = try overrides.map { try SettingsFile.load($0) }
+    settings.activations = activations
+    if activations != nil {
+      settings.weights = weightArguments.grid
+      if weightArguments.dynamic { throw QuantizerError(.usage, "--dynamic has activations of its own: uint8") }
+    }
     settings.method = method ?? configuration.method ?? settings.method
     settings.correctsBias = biasCorrection == .analytic
     settings.rescueBudget = rescue.share
