@@ -72,6 +72,7 @@ conformance-table: build venv
 interop: build venv
 	$(PYTHON) Tests/python/compare_with_onnxruntime.py
 	$(PYTHON) Tests/python/check_qdq.py
+	$(PYTHON) Tests/python/parameters.py
 	$(PYTHON) Tests/python/survey.py
 	$(PYTHON) Tests/python/integer_rounding.py
 	$(PYTHON) Tests/python/formats.py
@@ -149,7 +150,7 @@ check-addresses: machine node-suite
 
 # The table of docs/benchmarks.md: onnxruntime's quantizer on the same models. Its histograms of YOLOX take gigabytes.
 peers: build venv
-	$(PYTHON) Tests/python/peers.py mobilenetv1 minilm
+	$(PYTHON) Tests/python/peers.py mnist-8 resnet20 mobilenetv1 minilm
 	$(PYTHON) Tests/python/peers.py --calibration 16 --samples 20 yolox-nano
 
 # The pages that the program writes: docs/cli.md, and the table of docs/lint.md.

@@ -1,7 +1,7 @@
 """onnxruntime's own quantizer on the same models, data and judge: a table for docs/benchmarks.md.
 
 `onnxruntime.quantization.quantize_static`, Q/DQ, signed int8, per channel, with its min-max, entropy and percentile calibration,
-beside `onnxq` for `onnxruntime` with default settings and with --method. The judge is onnxruntime without graph optimization.
+beside `onnxq` for `onnxruntime`: measured on the calibration samples (--data), from their statistics alone, and with --method. The judge is onnxruntime without graph optimization.
 Collecting histograms takes onnxruntime gigabytes: --calibration says of how many samples.
 usage: peers.py [--calibration N] [--samples N] [MODEL...]
 """
@@ -21,13 +21,19 @@ from accuracy import neighbours, sentences
 from engines import Engine
 from support import Report, onnxq, shared_data, write_samples
 
-MODELS = ("mobilenetv1", "minilm", "yolox-nano")
+MODELS = ("mnist-8", "resnet20", "mobilenetv1", "minilm", "yolox-nano")
 METHODS = {
     "min-max": CalibrationMethod.MinMax,
     "entropy": CalibrationMethod.Entropy,
     "percentile": CalibrationMethod.Percentile,
 }
-OURS = {"min-max (default)": [], "entropy": ["--method", "entropy"], "percentile": ["--method", "percentile"]}
+OURS = {
+    "--data": None,
+    "statistics alone": [],
+    "statistics alone, nothing float": ["--rescue", "none"],
+    "entropy": ["--method", "entropy"],
+    "percentile": ["--method", "percentile"],
+}
 
 
 class Reader(CalibrationDataReader):
@@ -44,7 +50,9 @@ def judged(entry, model, samples, expected):
     outputs = [list(engine.run(sample).values())[0] for sample in samples]
     text = f"{metrics.sqnr_db(expected, outputs):.1f} dB | cosine {metrics.cosine(expected, outputs):.4f}"
     if entry.classifier:
-        text += f", top-1 agreement {metrics.agreement(expected, outputs):.1f} %"
+        labels = entry.labels(len(samples))
+        float_hits, hits = [(metrics.top1(values) == labels).mean() * 100 for values in (expected, outputs)]
+        text += f", agreement {metrics.agreement(expected, outputs):.1f} %, top-1 {hits:.1f} (float {float_hits:.1f})"
     if entry.name == "minilm":
         a, b = sentences(expected, samples), sentences(outputs, samples)
         cosine = numpy.mean([metrics.cosine([x], [y]) for x, y in zip(a, b, strict=True)])
@@ -87,6 +95,16 @@ def peers(report, entry, calibration, samples, expected, folder):
             report.line(f"| {entry.name} | {label} | {text} | {used:.1f} |")
 
 
+def described(result):
+    """What was chosen: the share of the MACs in integers, the tensors left float, the method."""
+    decisions = result["decisions"]
+    left = [item["tensor"] for item in decisions if item["rule"] == "Q16" and "scale" not in item]
+    methods = [item["method"].split(",")[0] for item in decisions if item.get("range") and "method" in item]
+    method = max(set(methods), key=methods.count) if methods else "-"
+    names = f" ({', '.join(left)})" if 0 < len(left) <= 20 else ""
+    return f"{result['macs']['share'] * 100:.1f} % of MACs in int8, {len(left)} tensors float{names}, {method}"
+
+
 def ours(report, entry, calibration, samples, expected, folder):
     data = write_samples(folder / "calibration", calibration)
     started = seconds()
@@ -96,14 +114,16 @@ def ours(report, entry, calibration, samples, expected, folder):
     spent = seconds() - started
     for name, arguments in OURS.items():
         started = seconds()
-        model = folder / f"{name}.onnx"
+        model = folder / f"{name.replace(' ', '-')}.onnx"
+        source = ["--data", data] if arguments is None else ["--calibration", folder / "m.calib", *arguments]
         outcome = onnxq(
-            "insert-qdq", entry.path, "-t", "onnxruntime", "--calibration", folder / "m.calib", "-o", model, *arguments
+            "insert-qdq", entry.path, "-t", "onnxruntime", *source, "-o", model, "--format", "json", timeout=1800
         )
         if report.check(f"{entry.name} {name}: insert-qdq", outcome.code == 0, outcome):
-            used = spent + seconds() - started
+            used = seconds() - started + (spent if arguments is not None else 0)
             onnx.checker.check_model(str(model))
-            report.line(f"| {entry.name} | onnxq {name} | {judged(entry, model, samples, expected)} | {used:.1f} |")
+            text = f"{judged(entry, model, samples, expected)}; {described(outcome.json)}"
+            report.line(f"| {entry.name} | onnxq {name} | {text} | {used:.1f} |")
 
 
 def main():

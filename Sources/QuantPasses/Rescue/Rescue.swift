@@ -103,7 +103,7 @@ struct Rescue {
 
 extension Rescue.Ranking {
   /// Below this a typical channel keeps hardly more than three bits.
-  static let smallestMedianSQNR = 24.0
+  static let smallestMedianSQNR = 22.0
 
   /// From the statistics alone.
   static func channelNoise(_ tensors: [Value], judge: TensorJudge) throws -> Self {
