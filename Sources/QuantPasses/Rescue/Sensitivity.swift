@@ -14,6 +14,8 @@ package struct Sensitivity {
   static let work = 3e11
   static let mostTensors = 128
   static let mostSamples = 4
+  /// For the few trials that compare methods.
+  static let mostSamplesTogether = 16
 
   /// Number of samples there are.
   let count: Int
@@ -54,7 +56,8 @@ package struct Sensitivity {
 
   /// Signal over error at the outputs, in dB, where all tensors are on their grids.
   func together(_ candidates: [Candidate], of model: Model, macs: Int) throws -> Double? {
-    let bench = try Bench(self, model: model, candidates: candidates, macs: macs)
+    let bench = try Bench(
+      self, model: model, candidates: candidates, macs: macs, mostSamples: Self.mostSamplesTogether)
     let pairs = try Pairs(candidates, in: model)
     defer { try? pairs.undo() }
     return try bench.ratio()
@@ -82,12 +85,16 @@ package struct Sensitivity {
     let inputs: [[String: RuntimeValue]]
     let expected: [[[Float]]]
 
-    init(_ sensitivity: Sensitivity, model: Model, candidates: [Candidate], macs: Int) throws {
+    init(
+      _ sensitivity: Sensitivity, model: Model, candidates: [Candidate], macs: Int,
+      mostSamples: Int = Sensitivity.mostSamples
+    ) throws {
       self.sensitivity = sensitivity
       self.model = model
       let count = sensitivity.count
       let runs = Int(min(Sensitivity.work / Double(max(macs, 1)), 1e6))
-      let samples = min(max(runs / Sensitivity.mostTensors, 1), Sensitivity.mostSamples, count)
+      let samples = min(
+        max(runs / Sensitivity.mostTensors, 1) * mostSamples / Sensitivity.mostSamples, mostSamples, count)
       tensors = candidates.prefix(min(max(runs / max(samples, 1), 8), Sensitivity.mostTensors))
       inputs = try (0..<samples).map { try sensitivity.load($0 * count / samples) }
       expected = try sensitivity.results(model, inputs)

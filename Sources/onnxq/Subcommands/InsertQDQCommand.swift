@@ -47,13 +47,14 @@ struct InsertQDQCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "How ranges are chosen: minmax, percentile[:99.99], entropy, mse, auto. Default: minmax; with --weights mse or rtn, default mse.",
+      "How ranges are chosen: minmax, percentile[:99.99], entropy, mse, auto. Default: minmax, or with --data what the outputs gain by; with --weights mse or rtn, default mse.",
       valueName: "method"))
   var method: String?
 
   @Option(
     help: ArgumentHelp(
-      "Only what matches: a regular expression on node names, op:TYPE or tensor:NAME.", valueName: "selector"))
+      "Only what matches: a regular expression on names, op:TYPE, node:NAME, tensor:NAME, scope:NAME or between:A->B.",
+      valueName: "selector"))
   var include: [String] = []
 
   @Option(help: ArgumentHelp("Not what matches.", valueName: "selector"))
@@ -73,7 +74,7 @@ struct InsertQDQCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Share of the multiply-accumulates that may run in float so that tensors whose range drowns their signal stay float.",
+      "Share of the multiply-accumulates that may run in float (16 bits for qnn) for the sake of tensors that 8 bits drown: by their statistics, or with --data by measured errors.",
       valueName: "percent|none"))
   var rescue = RescueBudget.standard
 
