@@ -25,8 +25,7 @@ static int64_t gcd64(int64_t c) {
 
 // FMA32: float32(acc) * M + 1.5 * 2^23 is one rounding, half to even, at integer granularity while |acc M| < 2^22 and acc
 // is exact in float32 (|acc| <= 2^24); where M >= 2^-14 a greater accumulator gives at least 1023 in magnitude and
-// saturates an 8-bit output either way. FMA64: an int32 times a 24-bit mantissa has at most 55 bits, the fused sum with
-// 1.5 * 2^52 rounds once, and below 2^30 in magnitude the low 32 bits of the result hold the integer.
+// saturates an 8-bit output either way. FMA64: a fused sum with 1.5 * 2^52 rounds the exact product once, and below 2^30 in magnitude the low 32 bits of the result hold the integer.
 static ck_finish choose_finish(const ck_int_conv_spec *s, const int64_t *least, const int64_t *greatest) {
   if (s->type == CK_INT_S32) return CK_FINISH_RAW;
   if (s->type != CK_INT_U8 || s->output.zero < 0 || s->output.zero > 255) return CK_FINISH_SCALAR;
@@ -37,7 +36,7 @@ static ck_finish choose_finish(const ck_int_conv_spec *s, const int64_t *least, 
     double bound = (double)(-least[n] > greatest[n] ? -least[n] : greatest[n]);
     double scale = m.shift > 62 ? 0 : ldexp((double)m.m0, -m.shift);
     if (m.m0 < 0 || bound * scale >= 0x1p30) return CK_FINISH_SCALAR;
-    if (bound * scale >= 0x1p22 || (bound > 0x1p24 && scale < 0x1p-14)) finish = CK_FINISH_FMA64;
+    if ((m.m0 & 127) || bound * scale >= 0x1p22 || (bound > 0x1p24 && scale < 0x1p-14)) finish = CK_FINISH_FMA64;
   }
   return finish;
 }

@@ -1,10 +1,6 @@
-#include "ck_int_internal.h"
+#include "ck_int_avx512.h"
 
 #include <math.h>
-
-#if CK_INT_X86
-#include <immintrin.h>
-#endif
 
 // --- Requantization ---------------------------------------------------------------------------------------------------
 
@@ -32,16 +28,6 @@ static void requantize_add_scalar(
 #if CK_INT_X86
 #define KERNEL CK_AVX512 static inline __attribute__((always_inline))
 
-// round half to even of p * 2^-s for 0 <= s <= 62 and |p| < 2^62.
-KERNEL __m512i shift_even8(__m512i p, __m512i s) {
-  const __m512i one = _mm512_set1_epi64(1);
-  __mmask8 whole = _mm512_testn_epi64_mask(s, s);
-  __m512i half = _mm512_sub_epi64(_mm512_sllv_epi64(one, _mm512_sub_epi64(s, one)), one);
-  __m512i odd = _mm512_and_si512(_mm512_srlv_epi64(p, s), one);
-  __m512i add = _mm512_maskz_add_epi64((__mmask8)~whole, half, odd);
-  return _mm512_srav_epi64(_mm512_add_epi64(p, add), s);
-}
-
 // Eight multipliers: m0 in the low halves (what vpmuldq reads), the shift above; a shift beyond 62 becomes 0 * 2^0.
 KERNEL __m512i load_multipliers(const ck_int_multiplier *m, int per_channel, __mmask8 mask, __m512i *shift) {
   __m512i v = per_channel ? _mm512_maskz_loadu_epi64(mask, m) : _mm512_set1_epi64(((int64_t)m->shift << 32) | (uint32_t)m->m0);
@@ -53,23 +39,55 @@ KERNEL __m512i load_multipliers(const ck_int_multiplier *m, int per_channel, __m
 
 KERNEL void store8(void *y, int64_t at, ck_int_type type, __mmask8 mask, __m512i v) {
   switch (type) {
-    case CK_INT_U8: _mm512_mask_cvtepi64_storeu_epi8((uint8_t *)y + at, mask, v); break;
-    case CK_INT_S32: _mm512_mask_cvtepi64_storeu_epi32((int32_t *)y + at, mask, v); break;
-    default: _mm512_mask_cvtepi64_storeu_epi16((uint16_t *)y + at, mask, v);
+    case CK_INT_U8: _mm_mask_storeu_epi8((uint8_t *)y + at, mask, _mm512_cvtepi64_epi8(v)); break;
+    case CK_INT_S32: ck_store8((int32_t *)y + at, mask, v); break;
+    default: _mm_mask_storeu_epi16((uint16_t *)y + at, mask, _mm512_cvtepi64_epi16(v));
   }
+}
+
+static int mantissas_fit(const ck_int_multiplier *m, int64_t count) {
+  int32_t low = 0;
+  for (int64_t n = 0; n < count; n++) low |= m[n].m0 & 127;
+  return low == 0;
+}
+
+// int32 times a 24-bit mantissa has at most 55 bits: the fused sum with 1.5 * 2^52 rounds once, half to even, and below 2^51
+// in magnitude to an integer. Beyond that the result is out of every bound and saturates either way.
+CK_AVX512 static void requantize_fused(
+    const int32_t *acc, int64_t rows, int64_t channels, const ck_int_multiplier *m, int per_channel, ck_int_output out,
+    ck_int_type type, void *y) {
+  const __m512d magic = _mm512_set1_pd(6755399441055744.0);
+  __m512d lo = _mm512_set1_pd((double)out.lo - out.zero), hi = _mm512_set1_pd((double)out.hi - out.zero);
+  __m512i zero = _mm512_set1_epi64(out.zero);
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t n = 0; n < channels; n += 8) {
+      __mmask8 mask = ck_mask8(channels - n);
+      __m512i s, m0 = load_multipliers(per_channel ? m + n : m, per_channel, mask, &s);
+      __m512d power = _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_sub_epi64(_mm512_set1_epi64(1023), s), 52));
+      __m512d scale = _mm512_mul_pd(_mm512_cvtepi32_pd(_mm512_cvtepi64_epi32(m0)), power);
+      __m512d v = _mm512_cvtepi32_pd(_mm256_maskz_loadu_epi32(mask, acc + i * channels + n));
+      v = _mm512_sub_pd(_mm512_fmadd_pd(v, scale, magic), magic);
+      v = _mm512_min_pd(_mm512_max_pd(v, lo), hi);
+      store8(y, i * channels + n, type, mask, _mm512_add_epi64(_mm512_cvttpd_epi64(v), zero));
+    }
 }
 
 CK_AVX512 static void requantize_avx512(
     const int32_t *acc, int64_t rows, int64_t channels, const ck_int_multiplier *m, int per_channel, ck_int_output out,
     ck_int_type type, void *y) {
+  int fits = mantissas_fit(m, per_channel ? channels : 1);
   if (!per_channel) channels *= rows, rows = 1;
+  if (fits) {
+    requantize_fused(acc, rows, channels, m, per_channel, out, type, y);
+    return;
+  }
   __m512i lo = _mm512_set1_epi64(out.lo), hi = _mm512_set1_epi64(out.hi), zero = _mm512_set1_epi64(out.zero);
   for (int64_t i = 0; i < rows; i++)
     for (int64_t n = 0; n < channels; n += 8) {
       __mmask8 mask = channels - n >= 8 ? 0xFF : (__mmask8)((1 << (channels - n)) - 1);
       __m512i s, mult = load_multipliers(per_channel ? m + n : m, per_channel, mask, &s);
       __m512i v = _mm512_cvtepi32_epi64(_mm256_maskz_loadu_epi32(mask, acc + i * channels + n));
-      v = _mm512_add_epi64(shift_even8(_mm512_mul_epi32(v, mult), s), zero);
+      v = _mm512_add_epi64(ck_shift_even8(_mm512_mul_epi32(v, mult), s), zero);
       store8(y, i * channels + n, type, mask, _mm512_min_epi64(_mm512_max_epi64(v, lo), hi));
     }
 }
@@ -102,7 +120,7 @@ CK_AVX512 static void requantize_add_avx512(
       __m512i b = _mm512_sub_epi64(_mm512_cvtepu8_epi64(_mm_maskz_loadu_epi8(mask, r + i * channels + n)), rz);
       a = _mm512_sllv_epi64(_mm512_mul_epi32(a, mult), _mm512_sub_epi64(common, s));
       b = _mm512_sllv_epi64(_mm512_mul_epi32(b, rm), _mm512_sub_epi64(common, rs));
-      __m512i v = shift_even8(_mm512_add_epi64(a, b), _mm512_max_epi64(_mm512_sub_epi64(common, _mm512_set1_epi64(7)), _mm512_setzero_si512()));
+      __m512i v = ck_shift_even8(_mm512_add_epi64(a, b), _mm512_max_epi64(_mm512_sub_epi64(common, _mm512_set1_epi64(7)), _mm512_setzero_si512()));
       v = _mm512_add_epi64(v, zero);
       store8(y, i * channels + n, CK_INT_U8, mask, _mm512_min_epi64(_mm512_max_epi64(v, lo), hi));
     }
@@ -178,6 +196,7 @@ typedef struct {
   int32_t shift;
   int exact;           // and double
   double a_scale, b_scale;
+  float sure;          // distance from an integer up to which the float sum rounds to it for certain; -1: never
 } add_context;
 
 static void add_scalar(const void *context, const uint8_t *a, int64_t a_step, const uint8_t *b, int64_t b_step, uint8_t *y,
@@ -214,6 +233,9 @@ static add_context prepare_add(const ck_int_add_spec *spec) {
     c.b_scale = ldexp((double)mb.m0, -mb.shift);
     c.exact = d <= 19 && d >= -19 && !(ma.m0 & 127) && !(mb.m0 & 127) &&
         255 * (fabs(c.a_scale) + fabs(c.b_scale)) < 0x1p30;
+    // Scales and their floats are equal; the product and the sum are rounded, each by 2^-24 of at most `reach`.
+    double reach = 255 * (fabs(c.a_scale) + fabs(c.b_scale)), doubt = reach * 0x1p-22;
+    c.sure = doubt < 0.25 ? (float)(0.5 - doubt) : -1;
   }
   return c;
 }
@@ -241,9 +263,22 @@ KERNEL __m512i load16(const uint8_t *p, int64_t step, __mmask16 mask, __m512i ze
 KERNEL void store16(uint8_t *y, __mmask16 mask, __m512i v, ck_int_output out) {
   v = _mm512_add_epi32(v, _mm512_set1_epi32(out.zero));
   v = _mm512_min_epi32(_mm512_max_epi32(v, _mm512_set1_epi32(out.lo)), _mm512_set1_epi32(out.hi));
-  _mm512_mask_cvtepi32_storeu_epi8(y, mask, v);
+  if (mask == 0xFFFF) _mm_storeu_si128((__m128i *)y, _mm512_cvtepi32_epi8(v));
+  else _mm_mask_storeu_epi8(y, mask, _mm512_cvtepi32_epi8(v));
 }
 
+KERNEL __m512i add_exact(const add_context *c, __m512i p, __m512i q) {
+  const __m512d magic = _mm512_set1_pd(6755399441055744.0), ma = _mm512_set1_pd(c->a_scale), mb = _mm512_set1_pd(c->b_scale);
+  __m512d r0 = _mm512_fmadd_pd(_mm512_cvtepi32_pd(_mm512_castsi512_si256(q)), mb,
+                               _mm512_mul_pd(_mm512_cvtepi32_pd(_mm512_castsi512_si256(p)), ma));
+  __m512d r1 = _mm512_fmadd_pd(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(q, 1)), mb,
+                               _mm512_mul_pd(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(p, 1)), ma));
+  __m256i v0 = _mm512_cvtepi64_epi32(_mm512_castpd_si512(_mm512_add_pd(r0, magic)));
+  __m256i v1 = _mm512_cvtepi64_epi32(_mm512_castpd_si512(_mm512_add_pd(r1, magic)));
+  return _mm512_inserti64x4(_mm512_castsi256_si512(v0), v1, 1);
+}
+
+// The sum in float is off by less than `doubt`; where that leaves the rounding open, double decides.
 CK_AVX512 static void add_avx512(const void *context, const uint8_t *a, int64_t a_step, const uint8_t *b, int64_t b_step,
                                  uint8_t *y, int64_t count) {
   const add_context *c = context;
@@ -251,18 +286,17 @@ CK_AVX512 static void add_avx512(const void *context, const uint8_t *a, int64_t 
     add_scalar(context, a, a_step, b, b_step, y, count);
     return;
   }
-  const __m512d magic = _mm512_set1_pd(6755399441055744.0), ma = _mm512_set1_pd(c->a_scale), mb = _mm512_set1_pd(c->b_scale);
+  const __m512 ma = _mm512_set1_ps((float)c->a_scale), mb = _mm512_set1_ps((float)c->b_scale);
+  const __m512 sure = _mm512_set1_ps(c->sure);
   const __m512i az = _mm512_set1_epi32(c->s.a_zero), bz = _mm512_set1_epi32(c->s.b_zero);
   for (int64_t i = 0; i < count; i += 16) {
     __mmask16 mask = count - i >= 16 ? 0xFFFF : (__mmask16)((1 << (count - i)) - 1);
     __m512i p = load16(a + i * a_step, a_step, mask, az), q = load16(b + i * b_step, b_step, mask, bz);
-    __m512d r0 = _mm512_fmadd_pd(_mm512_cvtepi32_pd(_mm512_castsi512_si256(q)), mb,
-                                 _mm512_mul_pd(_mm512_cvtepi32_pd(_mm512_castsi512_si256(p)), ma));
-    __m512d r1 = _mm512_fmadd_pd(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(q, 1)), mb,
-                                 _mm512_mul_pd(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(p, 1)), ma));
-    __m256i v0 = _mm512_cvtepi64_epi32(_mm512_castpd_si512(_mm512_add_pd(r0, magic)));
-    __m256i v1 = _mm512_cvtepi64_epi32(_mm512_castpd_si512(_mm512_add_pd(r1, magic)));
-    store16(y + i, mask, _mm512_inserti64x4(_mm512_castsi256_si512(v0), v1, 1), c->s.out);
+    __m512 r = _mm512_fmadd_ps(_mm512_cvtepi32_ps(q), mb, _mm512_mul_ps(_mm512_cvtepi32_ps(p), ma));
+    __m512 n = _mm512_roundscale_ps(r, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512i v = _mm512_cvtps_epi32(n);
+    if (_mm512_cmp_ps_mask(_mm512_abs_ps(_mm512_sub_ps(r, n)), sure, _CMP_NLE_UQ)) v = add_exact(c, p, q);
+    store16(y + i, mask, v, c->s.out);
   }
 }
 

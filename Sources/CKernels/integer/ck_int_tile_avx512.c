@@ -41,6 +41,11 @@ KERNEL __m512i pack32(__m512i v0, __m512i v1, __m512i zero) {
 KERNEL void store_rows(uint8_t *y0, uint8_t *y1, __m512i p0, __m512i p1, __m512i lo, __m512i hi, __mmask32 mask) {
   __m512i r = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), _mm512_packus_epi16(p0, p1));
   r = _mm512_min_epu8(_mm512_max_epu8(r, lo), hi);
+  if (mask == 0xFFFFFFFFu) {
+    _mm256_storeu_si256((__m256i *)y0, _mm512_castsi512_si256(r));
+    if (y1) _mm256_storeu_si256((__m256i *)y1, _mm512_extracti64x4_epi64(r, 1));
+    return;
+  }
   _mm256_mask_storeu_epi8(y0, mask, _mm512_castsi512_si256(r));
   if (y1) _mm256_mask_storeu_epi8(y1, mask, _mm512_extracti64x4_epi64(r, 1));
 }
