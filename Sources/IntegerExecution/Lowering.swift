@@ -220,8 +220,14 @@ final class Lowering {
     return (tensor, quantization)
   }
 
-  /// True where nothing but one node reads the value.
-  func isPrivate(_ value: Value) -> Bool { value.uses.count == 1 && !graph.isOutput(value) }
+  /// True where nothing but one node reads the value's elements.
+  func isPrivate(_ value: Value) -> Bool {
+    value.uses.lazy.filter { !Self.readsShapeOnly($0.node) }.count == 1 && !graph.isOutput(value)
+  }
+
+  static func readsShapeOnly(_ node: Node) -> Bool {
+    (node.opType == "Shape" || node.opType == "Size") && node.canonicalDomain.isEmpty
+  }
 
   // MARK: Bytes
 
@@ -401,7 +407,7 @@ final class Lowering {
 
   /// For a node that asks a real for nothing but its shape: the bytes that a QuantizeLinear makes of it.
   private func shaped(_ value: Value, for node: Node) throws -> Int? {
-    guard node.opType == "Shape" || node.opType == "Size", node.canonicalDomain.isEmpty, runtimeSlots[value] == nil,
+    guard Self.readsShapeOnly(node), runtimeSlots[value] == nil,
       let reader = value.consumers.first(where: {
         $0.opType == "QuantizeLinear" && $0.input(0) === value && quantization($0)?.activation != nil
       }), let output = reader.output(0)
