@@ -4,7 +4,7 @@
 # make test      everything that CI runs
 # make test-full make test, then the sanitizers, the long campaigns and the heavy peers
 # make check-kernels | check-addresses | campaign | peers: the parts of test-full
-# make conformance | interop | end-to-end | bench | bench-float | format | lint | proto | libonnx | install PREFIX=... | clean
+# make conformance | interop | end-to-end | bench | bench-float | bench-int | format | lint | proto | libonnx | install PREFIX=... | clean
 
 PYTHON3 ?= python3
 PREFIX ?= /usr/local
@@ -24,7 +24,7 @@ export ONNXQ := $(CURDIR)/$(BUILD)/onnxq
 SWIFT_BUILD := swift build -c $(CONFIGURATION)
 SWIFT_TEST := swift test -c $(CONFIGURATION) --disable-testable-imports --disable-xctest
 
-.PHONY: all build setup machine venv demo test test-full unit node-suite conformance conformance-table interop end-to-end accuracy bench bench-float format lint \
+.PHONY: all build setup machine venv demo test test-full unit node-suite conformance conformance-table interop end-to-end accuracy bench bench-float bench-int format lint \
   cli-reference clean install campaign check-kernels check-addresses peers
 
 all: build
@@ -160,6 +160,10 @@ cli-reference: build
 
 bench: build venv
 	$(PYTHON) Tests/python/bench.py
+
+# The integer engine beside onnxruntime: layers and whole networks.
+bench-int: build venv
+	$(PYTHON) Tests/python/bench_int.py
 
 # The float executor beside onnxruntime, in CPU time.
 bench-float: build venv

@@ -62,8 +62,29 @@ extension Lowering {
     else {
       return refuse(node, "a scale is not finite and positive")
     }
-    return emit(
-      node, .integer, [a.slot, b.slot], MultiplyStep(a.parameters, b.parameters, target, IntegerMultiplier(m)))
+    let step = MultiplyStep(a.parameters, b.parameters, target, IntegerMultiplier(m))
+    if let (slot, table) = productTable(step, a.slot, b.slot) { return emit(node, .integer, [slot], TableStep(table)) }
+    return emit(node, .integer, [a.slot, b.slot], step)
+  }
+
+  /// A product whose operands are both functions of the same bytes, as x · Sigmoid(x), is one function of them.
+  private func productTable(_ step: MultiplyStep, _ a: Int, _ b: Int) -> (slot: Int, table: [UInt8])? {
+    func function(_ slot: Int) -> (of: Int, table: [UInt8])? {
+      guard let step = plan.steps.last(where: { $0.outputs == [slot] }), let table = step.operation as? TableStep,
+        step.inputs.count == 1, let input = step.inputs[0]
+      else { return nil }
+      return (input, table.table)
+    }
+    let identity = (0..<256).map { UInt8($0) }
+    let x = function(a)
+    let y = function(b)
+    for root in [a, b, x?.of].compactMap({ $0 }) {
+      guard let left = a == root ? identity : x?.of == root ? x?.table : nil,
+        let right = b == root ? identity : y?.of == root ? y?.table : nil
+      else { continue }
+      return (root, step.table(left, right))
+    }
+    return nil
   }
 }
 

@@ -220,8 +220,14 @@ final class Lowering {
     return (tensor, quantization)
   }
 
-  /// True where nothing but one node reads the value.
-  func isPrivate(_ value: Value) -> Bool { value.uses.count == 1 && !graph.isOutput(value) }
+  /// True where nothing but one node reads the value's elements.
+  func isPrivate(_ value: Value) -> Bool {
+    value.uses.lazy.filter { !Self.readsShapeOnly($0.node) }.count == 1 && !graph.isOutput(value)
+  }
+
+  static func readsShapeOnly(_ node: Node) -> Bool {
+    (node.opType == "Shape" || node.opType == "Size") && node.canonicalDomain.isEmpty
+  }
 
   // MARK: Bytes
 
@@ -376,7 +382,7 @@ final class Lowering {
 
   /// Runs the node with the operator's own kernel.
   private func island(_ node: Node) throws {
-    let inputs = try node.inputs.map { try $0.map { try runtime($0) } }
+    let inputs = try node.inputs.map { try $0.map { try shaped($0, for: node) ?? runtime($0) } }
     let known = node.inputs.map { $0.flatMap { constant($0) } }
     let kernel = Result { try context.prepare(node, constants: known) }
     let outputs = node.outputs.map { value -> Int? in
@@ -397,6 +403,17 @@ final class Lowering {
     plan.steps.append(
       PlanStep(
         node: node, kind: kind, inputs: inputs, outputs: outputs, operation: operation, body: operation.run))
+  }
+
+  /// For a node that asks a real for nothing but its shape: the bytes that a QuantizeLinear makes of it.
+  private func shaped(_ value: Value, for node: Node) throws -> Int? {
+    guard Self.readsShapeOnly(node), runtimeSlots[value] == nil,
+      let reader = value.consumers.first(where: {
+        $0.opType == "QuantizeLinear" && $0.input(0) === value && quantization($0)?.activation != nil
+      }), let output = reader.output(0)
+    else { return nil }
+    let slot = try bytes(of: output)
+    return runtimeSlots[value] == nil ? emit(node, .shape, [slot], ExportBytesStep(isSigned: false)) : nil
   }
 
   /// Operators whose results are integers or moved elements of integers: shapes, indices, masks.

@@ -8,6 +8,7 @@
 #include "ck_cpu.h"
 #include "ck_integer.h"
 #include "ck_threads.h"
+#include "../../Sources/CKernels/integer/ck_int_wide.h"
 
 static uint64_t state;
 static uint64_t next(void) {
@@ -30,8 +31,17 @@ static uint8_t *input(int64_t n) {
   for (int64_t i = 0; i < n; i++) p[i] = (uint8_t)next();
   return p;
 }
+// A float32's mantissa and often a power of two, whose products end in ties; sometimes bits that no float32 has; shifts from
+// beyond saturation to beyond sight.
 static ck_int_multiplier multiplier(void) {
-  return (ck_int_multiplier){(int32_t)pick(1 << 23, (1 << 24) - 1), (int32_t)pick(24, 40)};
+  int32_t m0 = pick(0, 3) ? (int32_t)(pick(1 << 23, (1 << 24) - 1) << 7) : 1 << 30;
+  if (pick(0, 7) == 0) m0 |= (int32_t)pick(0, 127);
+  return (ck_int_multiplier){m0, (int32_t)(pick(0, 7) ? pick(30, 48) : pick(0, 70))};
+}
+
+static int32_t code(void) {
+  static const int32_t ends[] = {INT32_MIN, INT32_MIN + 1, -1, 0, 1, INT32_MAX - 1, INT32_MAX};
+  return pick(0, 15) ? (int32_t)next() >> pick(0, 30) : ends[pick(0, 6)];
 }
 
 static ck_pool *pool;
@@ -123,7 +133,7 @@ static void elements(void) {
   int64_t rows = pick(1, 20), channels = pick(1, 70), n = rows * channels;
   int per_channel = (int)pick(0, 1);
   int32_t *acc = room(n * 4);
-  for (int64_t i = 0; i < n; i++) acc[i] = (int32_t)next() >> pick(0, 20);
+  for (int64_t i = 0; i < n; i++) acc[i] = code();
   ck_int_multiplier *m = room(channels * (int64_t)sizeof *m);
   for (int64_t i = 0; i < channels; i++) m[i] = multiplier();
   ck_int_output out = {(int32_t)pick(0, 255), 0, 255};
@@ -158,6 +168,47 @@ static void elements(void) {
   }
   free(first), free(acc), free(m), free(a), free(b);
 }
+
+#if CK_INT_X86
+static void codes(void) {
+  if (!ck_isa_available(CK_ISA_AVX512)) return;
+  int64_t rows = pick(1, 4), count = pick(1, 100), n = rows * count;
+  int32_t *a = room(n * 4), *b = room(n * 4), *p = room(n * 4), *q = room(n * 4);
+  int narrow = (int)pick(0, 28);
+  for (int64_t i = 0; i < n; i++) a[i] = pick(0, 1) ? code() : code() >> narrow, b[i] = code();
+#define TWINS(WHAT, NAME, ...) \
+  do { \
+    int32_t *y = p; \
+    ck_wide_##NAME##_portable(__VA_ARGS__); \
+    y = q; \
+    ck_wide_##NAME##_avx512(__VA_ARGS__); \
+    same(WHAT, CK_ISA_AVX512, p, q, n * 4); \
+  } while (0)
+  ck_int_multiplier m = multiplier();
+  if (pick(0, 1)) m.m0 = -m.m0;
+  TWINS("codes: scale", scale, a, n, m, y);
+  ck_wide_fractions f = {(int32_t)pick(0, 30), (int32_t)pick(0, 30), (int32_t)pick(0, 30), (int32_t)pick(0, 1)};
+  int64_t as = pick(0, 1), bs = pick(0, 1);
+  TWINS("codes: add", add, &f, a, as, b, bs, n, y);
+  TWINS("codes: multiply", multiply, &f, a, as, b, bs, n, y);
+  static int32_t nodes[16385];
+  for (int i = 0; i < 16385; i++) nodes[i] = code();
+  ck_wide_function g = {.core = (int32_t)pick(0, 5), .fy = (int32_t)pick(0, 30), .nodes = nodes};
+  g.fx = (int32_t)pick(13 - g.core, 30 - g.core);
+  g.left_slope = code(), g.right_slope = code(), g.left_intercept = code(), g.right_intercept = code();
+  if (30 + g.fx - g.fy >= 0) TWINS("codes: function", apply, &g, a, n, y);
+  static uint32_t table[1025];
+  if (!table[0]) ck_wide_exp2_table(table);
+  int32_t fraction = (int32_t)pick(0, 30);
+  TWINS("codes: softmax", softmax, a, rows, count, fraction, table, y);
+  ck_wide_normalization z = {
+      .count = count, .fx = (int32_t)pick(0, 30), .fy = (int32_t)pick(0, 24), .centred = (int32_t)pick(0, 1),
+      .epsilon = {1 << 30, (int32_t)pick(30, 62)}, .gamma = b, .beta = pick(0, 1) ? b : NULL, .fg = (int32_t)pick(0, 30)};
+  z.fb = (int32_t)pick(0, z.fg);
+  TWINS("codes: normalize", normalize, &z, a, rows, y);
+  free(a), free(b), free(p), free(q);
+}
+#endif
 
 static void pools(void) {
   ck_int_pool_shape s = {.channels = pick(1, 70)};
@@ -201,6 +252,9 @@ int main(int count, char **arguments) {
     product();
     elements();
     pools();
+#if CK_INT_X86
+    codes();
+#endif
     ck_pool_destroy(pool);
     if (failures > before) printf("round %d of seed %llu\n", i, (unsigned long long)seed);
   }

@@ -116,11 +116,6 @@ int ck_int_matmul_dynamic(
 void ck_int_conv_reference(
     const ck_int_conv_spec *spec, const ck_int_conv_geometry *g, const uint8_t *x, void *y);
 
-// Sixteen-bit activations, held as int32 less nothing: sums in int64, one rounding of the exact 96-bit product.
-// y is int32 holding the clamped output. float32 rounding converts the int64 sum to float32.
-void ck_int_conv_wide(
-    const ck_int_conv_spec *spec, const ck_int_conv_geometry *g, const int32_t *x, int32_t *y);
-
 // --- Requantization ---------------------------------------------------------------------------------------------------
 
 // y[rows][channels] from accumulators; one multiplier for each channel, or one for all (per_channel 0).

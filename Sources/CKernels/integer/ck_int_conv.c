@@ -25,8 +25,7 @@ static int64_t gcd64(int64_t c) {
 
 // FMA32: float32(acc) * M + 1.5 * 2^23 is one rounding, half to even, at integer granularity while |acc M| < 2^22 and acc
 // is exact in float32 (|acc| <= 2^24); where M >= 2^-14 a greater accumulator gives at least 1023 in magnitude and
-// saturates an 8-bit output either way. FMA64: an int32 times a 24-bit mantissa has at most 55 bits, the fused sum with
-// 1.5 * 2^52 rounds once, and below 2^30 in magnitude the low 32 bits of the result hold the integer.
+// saturates an 8-bit output either way. FMA64: a fused sum with 1.5 * 2^52 rounds the exact product once, and below 2^30 in magnitude the low 32 bits of the result hold the integer.
 static ck_finish choose_finish(const ck_int_conv_spec *s, const int64_t *least, const int64_t *greatest) {
   if (s->type == CK_INT_S32) return CK_FINISH_RAW;
   if (s->type != CK_INT_U8 || s->output.zero < 0 || s->output.zero > 255) return CK_FINISH_SCALAR;
@@ -37,7 +36,7 @@ static ck_finish choose_finish(const ck_int_conv_spec *s, const int64_t *least, 
     double bound = (double)(-least[n] > greatest[n] ? -least[n] : greatest[n]);
     double scale = m.shift > 62 ? 0 : ldexp((double)m.m0, -m.shift);
     if (m.m0 < 0 || bound * scale >= 0x1p30) return CK_FINISH_SCALAR;
-    if (bound * scale >= 0x1p22 || (bound > 0x1p24 && scale < 0x1p-14)) finish = CK_FINISH_FMA64;
+    if ((m.m0 & 127) || bound * scale >= 0x1p22 || (bound > 0x1p24 && scale < 0x1p-14)) finish = CK_FINISH_FMA64;
   }
   return finish;
 }
@@ -62,6 +61,8 @@ static int32_t initial(const ck_int_conv_spec *s, int64_t n, const int8_t *w, in
   for (int64_t k = 0; k < depth; k++) sum += (uint32_t)(int32_t)w[k] - zero;
   return (int32_t)((s->bias ? (uint32_t)s->bias[n] : 0) - (uint32_t)s->x_zero * sum);
 }
+
+static int is_narrow(const ck_int_conv *c, int64_t panel) { return c->narrow && panel == c->panels - 1; }
 
 ck_int_conv *ck_int_conv_create(const ck_int_conv_spec *spec) {
   const ck_int_conv_shape *s = &spec->shape;
@@ -98,9 +99,12 @@ ck_int_conv *ck_int_conv_create(const ck_int_conv_spec *spec) {
     c->length = whole_rows ? s->kernel[2] * c->cin : c->cin;
     c->quads = (c->length + 3) / 4;
     c->panels = (c->cout + CK_PANEL - 1) / CK_PANEL;
-    if (multiply(&constants, c->panels, s->groups) || multiply(&bytes, c->quads * 128, c->strips) ||
-        multiply(&bytes, bytes, constants))
+    c->narrow = (c->cout - 1) % CK_PANEL < CK_PANEL / 2;
+    if (multiply(&constants, c->panels, s->groups) || multiply(&c->panel_bytes, c->quads * 128, c->strips) ||
+        multiply(&c->group_bytes, c->panel_bytes, c->panels))
       goto fail;
+    if (c->narrow) c->group_bytes -= c->panel_bytes / 2;
+    if (multiply(&bytes, c->group_bytes, s->groups)) goto fail;
   }
   int64_t constant_bytes;
   if (multiply(&constant_bytes, constants, (int64_t)sizeof(ck_panel)) || bytes > INT64_MAX - constant_bytes - 16384) goto fail;
@@ -121,18 +125,20 @@ ck_int_conv *ck_int_conv_create(const ck_int_conv_spec *spec) {
   } else {
     int64_t kw = c->length / c->cin;  // taps in one strip
     for (int64_t g = 0; g < s->groups; g++)
-      for (int64_t p = 0; p < c->panels; p++)
-        for (int j = 0; j < CK_PANEL; j++) {
-          int64_t o = CK_PANEL * p + ck_lane(j);
+      for (int64_t p = 0; p < c->panels; p++) {
+        int narrow = is_narrow(c, p), width = ck_panel_width(narrow);
+        for (int j = 0; j < width; j++) {
+          int64_t o = CK_PANEL * p + ck_panel_lane(narrow, j);
           if (o >= c->cout) continue;
           int64_t n = g * c->cout + o;
           const int8_t *w = spec->weights + n * depth;
           set_constant(&c->constants[g * c->panels + p], j, spec, n, initial(spec, n, w, depth));
-          int8_t *to = c->weights + (g * c->panels + p) * c->strips * c->quads * 128 + j * 4;
+          int8_t *to = c->weights + g * c->group_bytes + p * c->panel_bytes + j * 4;
           for (int64_t t = 0; t < c->strips; t++)
             for (int64_t k = 0; k < c->length; k++)
-              to[(t * c->quads + k / 4) * 128 + k % 4] = w[(k % c->cin) * taps + t * kw + k / c->cin];
+              to[(t * c->quads + k / 4) * width * 4 + k % 4] = w[(k % c->cin) * taps + t * kw + k / c->cin];
         }
+      }
   }
   free(bounds);
   return c;
@@ -236,54 +242,68 @@ static int32_t strip_sum(const uint8_t *p, const ck_int_conv *c, const int64_t *
   return (int32_t)sum;
 }
 
+// One pixel's accumulators through the definitions; `at` is the place of its first output.
+static void finish_scalar(
+    const ck_int_conv *c, const ck_panel *q, int narrow, const int32_t *acc, int outputs, void *y, int64_t at) {
+  for (int j = 0; j < ck_panel_width(narrow); j++) {
+    int n = ck_panel_lane(narrow, j);
+    if (n < outputs) ck_store(y, at + n, c->type, ck_finish_one(c, acc[n], q, j));
+  }
+}
+
 enum { LONGEST_BLOCK = 1200 };
+
+// Where the windows of pixels m0 ... m1 - 1 begin, in the first group.
+static void place_rows(const job *j, int64_t m0, int64_t m1, const uint8_t **rows) {
+  const int64_t *out = j->l->out, *pd = j->l->padded, *stride = j->c->shape.stride;
+  int64_t channels = j->c->shape.channels;
+  int64_t v = m0 % out[2], rest = m0 / out[2], h = rest % out[1], e = rest / out[1], d = e % out[0], i = e / out[0];
+  for (int64_t m = m0; m < m1; v = 0) {
+    const uint8_t *at =
+        j->source + (((i * pd[0] + d * stride[0]) * pd[1] + h * stride[1]) * pd[2] + v * stride[2]) * channels;
+    for (; v < out[2] && m < m1; v++, m++, at += stride[2] * channels) *rows++ = at;
+    if (++h == out[1]) {
+      h = 0;
+      if (++d == out[0]) d = 0, i++;
+    }
+  }
+}
 
 static void run_blocks(void *context, ptrdiff_t begin, ptrdiff_t end) {
   job *j = context;
   const ck_int_conv *c = j->c;
-  const int64_t *out = j->l->out, *pd = j->l->padded, *stride = c->shape.stride;
-  int64_t channels = c->shape.channels, size = ck_type_size(c->type);
-  ck_tile t = {j->advance, c->strips, c->quads, c->finish, c->output.zero, c->output.lo, c->output.hi};
+  int64_t size = ck_type_size(c->type);
+  ck_tile t = {j->advance, c->strips, c->quads, c->finish, c->output.zero, c->output.lo, c->output.hi, 0};
   int raw = c->finish == CK_FINISH_SCALAR;
   if (raw) t.finish = CK_FINISH_RAW;
   int32_t sums[LONGEST_BLOCK];
+  const uint8_t *rows[LONGEST_BLOCK];
   for (int64_t u = begin; u < end; u++) {
     int64_t m0 = u / j->panel_steps * j->block, m1 = m0 + j->block < j->pixels ? m0 + j->block : j->pixels;
     int64_t p0 = u % j->panel_steps * j->panel_step, p1 = p0 + j->panel_step < c->panels ? p0 + j->panel_step : c->panels;
-    for (int64_t g = 0; g < c->shape.groups; g++)
+    place_rows(j, m0, m1, rows);
+    for (int64_t g = 0; g < c->shape.groups; g++) {
+      for (int64_t m = 0; c->any_w_zero && m < m1 - m0; m++) sums[m] = strip_sum(rows[m], c, j->advance);
       for (int64_t p = p0; p < p1; p++) {
         const ck_panel *q = c->constants + g * c->panels + p;
-        const int8_t *b = c->weights + (g * c->panels + p) * c->strips * c->quads * 128;
-        int64_t n = g * c->cout + p * CK_PANEL;
+        const int8_t *b = c->weights + g * c->group_bytes + p * c->panel_bytes;
+        t.narrow = is_narrow(c, p);
+        int64_t n = g * c->cout + p * CK_PANEL, pitch = c->shape.outputs * size;
         int lanes = (int)(c->cout - p * CK_PANEL < CK_PANEL ? c->cout - p * CK_PANEL : CK_PANEL);
-        int64_t v = m0 % out[2], rest = m0 / out[2], h = rest % out[1], e = rest / out[1], d = e % out[0], i = e / out[0];
-        for (int64_t m = m0; m < m1;) {
-          int rows = step(m1 - m);
-          const uint8_t *a[12];
+        uint8_t *to = j->y + (m0 * c->shape.outputs + n) * size;
+        for (int64_t m = 0; m < m1 - m0;) {
+          int count = step(m1 - m0 - m);
           void *y[12];
           int32_t tile[12][CK_PANEL];
-          for (int r = 0; r < rows; r++) {
-            a[r] = j->source + (((i * pd[0] + d * stride[0]) * pd[1] + h * stride[1]) * pd[2] + v * stride[2]) * channels +
-                g * c->cin;
-            y[r] = raw ? (void *)tile[r] : j->y + ((m + r) * c->shape.outputs + n) * size;
-            if (++v == out[2]) {
-              v = 0;
-              if (++h == out[1]) {
-                h = 0;
-                if (++d == out[0]) d = 0, i++;
-              }
-            }
-            if (c->any_w_zero && p == p0) sums[m + r - m0] = strip_sum(a[r], c, j->advance);
-          }
-          j->tile(rows, &t, a, b, q, c->any_w_zero ? sums + (m - m0) : NULL, y, lanes);
-          for (int r = 0; raw && r < rows; r++)
-            for (int lane = 0; lane < CK_PANEL; lane++)
-              if (ck_lane(lane) < lanes)
-                ck_store(j->y, (m + r) * c->shape.outputs + n + ck_lane(lane), c->type,
-                         ck_finish_one(c, tile[r][ck_lane(lane)], q, lane));
-          m += rows;
+          for (int r = 0; r < count; r++, to += pitch) y[r] = raw ? (void *)tile[r] : to;
+          j->tile(count, &t, rows + m, b, q, c->any_w_zero ? sums + m : NULL, y, lanes);
+          for (int r = 0; raw && r < count; r++)
+            finish_scalar(c, q, t.narrow, tile[r], lanes, j->y, (m0 + m + r) * c->shape.outputs + n);
+          m += count;
         }
       }
+      for (int64_t m = 0; g + 1 < c->shape.groups && m < m1 - m0; m++) rows[m] += c->cin;
+    }
   }
 }
 
@@ -330,7 +350,7 @@ static int64_t block_size(const ck_int_conv *c) {
   int64_t block = 32768 / bytes / 12 * 12;
   if (block < 48) block = 48;
   if (block > 480) block = 480;
-  if (c->strips * c->quads * 128 * c->panels > 600000) block = LONGEST_BLOCK;
+  if (c->panel_bytes * c->panels > 600000) block = LONGEST_BLOCK;
   return block;
 }
 
@@ -405,7 +425,7 @@ static void run_products(void *context, ptrdiff_t begin, ptrdiff_t end) {
   product *j = context;
   const ck_int_conv *c = j->c;
   int64_t size = ck_type_size(c->type);
-  ck_tile t = {j->advance, c->strips, c->quads, c->finish, c->output.zero, c->output.lo, c->output.hi};
+  ck_tile t = {j->advance, c->strips, c->quads, c->finish, c->output.zero, c->output.lo, c->output.hi, 0};
   int raw = c->finish == CK_FINISH_SCALAR;
   if (raw) t.finish = CK_FINISH_RAW;
   int32_t sums[LONGEST_BLOCK];
@@ -416,7 +436,8 @@ static void run_products(void *context, ptrdiff_t begin, ptrdiff_t end) {
       for (int64_t m = m0; m < m1; m++) sums[m - m0] = strip_sum(j->x + m * j->stride, c, j->advance);
     for (int64_t p = p0; p < p1; p++) {
       const ck_panel *q = c->constants + p;
-      const int8_t *b = c->weights + p * c->strips * c->quads * 128;
+      const int8_t *b = c->weights + p * c->panel_bytes;
+      t.narrow = is_narrow(c, p);
       int lanes = (int)(c->cout - p * CK_PANEL < CK_PANEL ? c->cout - p * CK_PANEL : CK_PANEL);
       for (int64_t m = m0; m < m1;) {
         int rows = step(m1 - m);
@@ -429,10 +450,7 @@ static void run_products(void *context, ptrdiff_t begin, ptrdiff_t end) {
         }
         j->tile(rows, &t, a, b, q, c->any_w_zero ? sums + (m - m0) : NULL, y, lanes);
         for (int r = 0; raw && r < rows; r++)
-          for (int lane = 0; lane < CK_PANEL; lane++)
-            if (ck_lane(lane) < lanes)
-              ck_store(j->y, (m + r) * c->cout + p * CK_PANEL + ck_lane(lane), c->type,
-                       ck_finish_one(c, tile[r][ck_lane(lane)], q, lane));
+          finish_scalar(c, q, t.narrow, tile[r], lanes, j->y, (m + r) * c->cout + p * CK_PANEL);
         m += rows;
       }
     }
@@ -474,8 +492,9 @@ int ck_int_matmul_dynamic(
   ck_int_conv c = {.cin = depth, .cout = columns, .strips = 1, .length = depth, .type = CK_INT_S32, .finish = CK_FINISH_RAW};
   c.quads = (depth + 3) / 4;
   c.panels = (columns + CK_PANEL - 1) / CK_PANEL;
+  c.panel_bytes = c.quads * 128;
   int64_t bytes, constants;
-  if (multiply(&bytes, c.quads * 128, c.panels) || multiply(&constants, c.panels, (int64_t)sizeof(ck_panel))) return -1;
+  if (multiply(&bytes, c.panel_bytes, c.panels) || multiply(&constants, c.panels, (int64_t)sizeof(ck_panel))) return -1;
   void *memory = calloc(1, (size_t)(bytes + constants + 128));
   if (!memory) return -1;
   c.constants = (ck_panel *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
@@ -483,7 +502,7 @@ int ck_int_matmul_dynamic(
   int32_t zero = b_zero - 128;
   c.any_w_zero = zero != 0;
   for (int64_t p = 0; p < c.panels; p++) {
-    int8_t *to = c.weights + p * c.quads * 128;
+    int8_t *to = c.weights + p * c.panel_bytes;
     for (int j = 0; j < CK_PANEL; j++) {
       int64_t n = CK_PANEL * p + ck_lane(j);
       if (n >= columns) continue;

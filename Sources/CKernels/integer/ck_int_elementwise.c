@@ -1,10 +1,6 @@
-#include "ck_int_internal.h"
+#include "ck_int_avx512.h"
 
 #include <math.h>
-
-#if CK_INT_X86
-#include <immintrin.h>
-#endif
 
 // --- Requantization ---------------------------------------------------------------------------------------------------
 
@@ -30,17 +26,8 @@ static void requantize_add_scalar(
 }
 
 #if CK_INT_X86
-#define KERNEL CK_AVX512 static inline __attribute__((always_inline))
-
-// round half to even of p * 2^-s for 0 <= s <= 62 and |p| < 2^62.
-KERNEL __m512i shift_even8(__m512i p, __m512i s) {
-  const __m512i one = _mm512_set1_epi64(1);
-  __mmask8 whole = _mm512_testn_epi64_mask(s, s);
-  __m512i half = _mm512_sub_epi64(_mm512_sllv_epi64(one, _mm512_sub_epi64(s, one)), one);
-  __m512i odd = _mm512_and_si512(_mm512_srlv_epi64(p, s), one);
-  __m512i add = _mm512_maskz_add_epi64((__mmask8)~whole, half, odd);
-  return _mm512_srav_epi64(_mm512_add_epi64(p, add), s);
-}
+#define KERNEL CK_INLINE_AVX512
+#define UNROLL _Pragma("GCC unroll 4")
 
 // Eight multipliers: m0 in the low halves (what vpmuldq reads), the shift above; a shift beyond 62 becomes 0 * 2^0.
 KERNEL __m512i load_multipliers(const ck_int_multiplier *m, int per_channel, __mmask8 mask, __m512i *shift) {
@@ -53,23 +40,64 @@ KERNEL __m512i load_multipliers(const ck_int_multiplier *m, int per_channel, __m
 
 KERNEL void store8(void *y, int64_t at, ck_int_type type, __mmask8 mask, __m512i v) {
   switch (type) {
-    case CK_INT_U8: _mm512_mask_cvtepi64_storeu_epi8((uint8_t *)y + at, mask, v); break;
-    case CK_INT_S32: _mm512_mask_cvtepi64_storeu_epi32((int32_t *)y + at, mask, v); break;
-    default: _mm512_mask_cvtepi64_storeu_epi16((uint16_t *)y + at, mask, v);
+    case CK_INT_U8:
+      if (mask == 0xFF) _mm_storel_epi64((__m128i *)((uint8_t *)y + at), _mm512_cvtepi64_epi8(v));
+      else _mm_mask_storeu_epi8((uint8_t *)y + at, mask, _mm512_cvtepi64_epi8(v));
+      break;
+    case CK_INT_S32: ck_store8((int32_t *)y + at, mask, v); break;
+    default: _mm_mask_storeu_epi16((uint16_t *)y + at, mask, _mm512_cvtepi64_epi16(v));
   }
+}
+
+static int mantissas_fit(const ck_int_multiplier *m, int64_t count) {
+  int32_t low = 0;
+  for (int64_t n = 0; n < count; n++) low |= m[n].m0 & 127;
+  return low == 0;
+}
+
+// m0 * 2^-shift.
+KERNEL __m512d scales8(const ck_int_multiplier *m, int per_channel, __mmask8 mask) {
+  __m512i s, m0 = load_multipliers(m, per_channel, mask, &s);
+  __m512d power = _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_sub_epi64(_mm512_set1_epi64(1023), s), 52));
+  return _mm512_mul_pd(_mm512_cvtepi32_pd(_mm512_cvtepi64_epi32(m0)), power);
+}
+
+// int32 times a 24-bit mantissa has at most 55 bits: the fused sum with 1.5 * 2^52 rounds once, half to even, and below 2^51
+// in magnitude to an integer. Beyond that the result is out of every bound and saturates either way.
+CK_AVX512 static void requantize_fused(
+    const int32_t *acc, int64_t rows, int64_t channels, const ck_int_multiplier *m, int per_channel, ck_int_output out,
+    ck_int_type type, void *y) {
+  const __m512d magic = _mm512_set1_pd(6755399441055744.0);
+  __m512d lo = _mm512_set1_pd((double)out.lo - out.zero), hi = _mm512_set1_pd((double)out.hi - out.zero);
+  __m512i zero = _mm512_set1_epi64(out.zero);
+  __m512d scale = scales8(m, 0, 1);
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t n = 0; n < channels; n += 8) {
+      __mmask8 mask = ck_mask8(channels - n);
+      if (per_channel) scale = scales8(m + n, 1, mask);
+      __m512d v = _mm512_cvtepi32_pd(_mm256_maskz_loadu_epi32(mask, acc + i * channels + n));
+      v = _mm512_sub_pd(_mm512_fmadd_pd(v, scale, magic), magic);
+      v = _mm512_min_pd(_mm512_max_pd(v, lo), hi);
+      store8(y, i * channels + n, type, mask, _mm512_add_epi64(_mm512_cvttpd_epi64(v), zero));
+    }
 }
 
 CK_AVX512 static void requantize_avx512(
     const int32_t *acc, int64_t rows, int64_t channels, const ck_int_multiplier *m, int per_channel, ck_int_output out,
     ck_int_type type, void *y) {
+  int fits = mantissas_fit(m, per_channel ? channels : 1);
   if (!per_channel) channels *= rows, rows = 1;
+  if (fits) {
+    requantize_fused(acc, rows, channels, m, per_channel, out, type, y);
+    return;
+  }
   __m512i lo = _mm512_set1_epi64(out.lo), hi = _mm512_set1_epi64(out.hi), zero = _mm512_set1_epi64(out.zero);
   for (int64_t i = 0; i < rows; i++)
     for (int64_t n = 0; n < channels; n += 8) {
       __mmask8 mask = channels - n >= 8 ? 0xFF : (__mmask8)((1 << (channels - n)) - 1);
       __m512i s, mult = load_multipliers(per_channel ? m + n : m, per_channel, mask, &s);
       __m512i v = _mm512_cvtepi32_epi64(_mm256_maskz_loadu_epi32(mask, acc + i * channels + n));
-      v = _mm512_add_epi64(shift_even8(_mm512_mul_epi32(v, mult), s), zero);
+      v = _mm512_add_epi64(ck_shift_even8(_mm512_mul_epi32(v, mult), s), zero);
       store8(y, i * channels + n, type, mask, _mm512_min_epi64(_mm512_max_epi64(v, lo), hi));
     }
 }
@@ -102,7 +130,7 @@ CK_AVX512 static void requantize_add_avx512(
       __m512i b = _mm512_sub_epi64(_mm512_cvtepu8_epi64(_mm_maskz_loadu_epi8(mask, r + i * channels + n)), rz);
       a = _mm512_sllv_epi64(_mm512_mul_epi32(a, mult), _mm512_sub_epi64(common, s));
       b = _mm512_sllv_epi64(_mm512_mul_epi32(b, rm), _mm512_sub_epi64(common, rs));
-      __m512i v = shift_even8(_mm512_add_epi64(a, b), _mm512_max_epi64(_mm512_sub_epi64(common, _mm512_set1_epi64(7)), _mm512_setzero_si512()));
+      __m512i v = ck_shift_even8(_mm512_add_epi64(a, b), _mm512_max_epi64(_mm512_sub_epi64(common, _mm512_set1_epi64(7)), _mm512_setzero_si512()));
       v = _mm512_add_epi64(v, zero);
       store8(y, i * channels + n, CK_INT_U8, mask, _mm512_min_epi64(_mm512_max_epi64(v, lo), hi));
     }
@@ -178,6 +206,9 @@ typedef struct {
   int32_t shift;
   int exact;           // and double
   double a_scale, b_scale;
+  int fraction;        // of the sum in 32 bits, 0: there is none
+  int32_t high, low;   // its factors of a and b, 15 bits below and the rest above, as pairs of int16
+  int32_t offset;
 } add_context;
 
 static void add_scalar(const void *context, const uint8_t *a, int64_t a_step, const uint8_t *b, int64_t b_step, uint8_t *y,
@@ -189,6 +220,21 @@ static void add_scalar(const void *context, const uint8_t *a, int64_t a_step, co
     int64_t r = c->narrow ? ck_shift_even(p * c->a_unit + q * c->b_unit, c->shift) : ck_sum_of_products(p, s->ma, q, s->mb);
     y[i] = (uint8_t)ck_clamp(s->out.zero + r, s->out.lo, s->out.hi);
   }
+}
+
+enum { DOUBT = 256 };
+
+// The sum of a, b, the rounding half and the zero point in 32 bits with `fraction` bits below the point. Each factor is
+// rounded, so the sum is off by less than DOUBT; it is held that much too high.
+static void prepare_pairs(add_context *c) {
+  double reach = 255 * (fabs(c->a_scale) + fabs(c->b_scale)) + 258;
+  int fraction = 30 - ilogb(reach) - 1;
+  if (fraction < 12) return;
+  int32_t a = (int32_t)lrint(ldexp(c->a_scale, fraction)), b = (int32_t)lrint(ldexp(c->b_scale, fraction));
+  c->fraction = fraction;
+  c->high = (int32_t)((uint32_t)(a >> 15) & 0xFFFF) | (int32_t)((uint32_t)(b >> 15) << 16);
+  c->low = (a & 0x7FFF) | (b & 0x7FFF) << 16;
+  c->offset = (c->s.out.zero << fraction) + (1 << (fraction - 1)) + DOUBT - c->s.a_zero * a - c->s.b_zero * b;
 }
 
 // p ma and q mb have 24-bit mantissas times 9 bits on grids that differ by at most 2^19: each product and the sum is
@@ -214,6 +260,7 @@ static add_context prepare_add(const ck_int_add_spec *spec) {
     c.b_scale = ldexp((double)mb.m0, -mb.shift);
     c.exact = d <= 19 && d >= -19 && !(ma.m0 & 127) && !(mb.m0 & 127) &&
         255 * (fabs(c.a_scale) + fabs(c.b_scale)) < 0x1p30;
+    if (c.exact && spec->out.zero >= 0 && spec->out.zero <= 255) prepare_pairs(&c);
   }
   return c;
 }
@@ -221,6 +268,7 @@ static add_context prepare_add(const ck_int_add_spec *spec) {
 typedef struct {
   ck_int_mul_spec s;
   int exact;           // in float: |acc| <= 65025, |acc m| < 2^22
+  int small_zero;      // the output's zero point is a byte
   float scale;
 } mul_context;
 
@@ -241,7 +289,19 @@ KERNEL __m512i load16(const uint8_t *p, int64_t step, __mmask16 mask, __m512i ze
 KERNEL void store16(uint8_t *y, __mmask16 mask, __m512i v, ck_int_output out) {
   v = _mm512_add_epi32(v, _mm512_set1_epi32(out.zero));
   v = _mm512_min_epi32(_mm512_max_epi32(v, _mm512_set1_epi32(out.lo)), _mm512_set1_epi32(out.hi));
-  _mm512_mask_cvtepi32_storeu_epi8(y, mask, v);
+  if (mask == 0xFFFF) _mm_storeu_si128((__m128i *)y, _mm512_cvtepi32_epi8(v));
+  else _mm_mask_storeu_epi8(y, mask, _mm512_cvtepi32_epi8(v));
+}
+
+KERNEL __m512i add_exact(const add_context *c, __m512i p, __m512i q) {
+  const __m512d magic = _mm512_set1_pd(6755399441055744.0), ma = _mm512_set1_pd(c->a_scale), mb = _mm512_set1_pd(c->b_scale);
+  __m512d r0 = _mm512_fmadd_pd(_mm512_cvtepi32_pd(_mm512_castsi512_si256(q)), mb,
+                               _mm512_mul_pd(_mm512_cvtepi32_pd(_mm512_castsi512_si256(p)), ma));
+  __m512d r1 = _mm512_fmadd_pd(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(q, 1)), mb,
+                               _mm512_mul_pd(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(p, 1)), ma));
+  __m256i v0 = _mm512_cvtepi64_epi32(_mm512_castpd_si512(_mm512_add_pd(r0, magic)));
+  __m256i v1 = _mm512_cvtepi64_epi32(_mm512_castpd_si512(_mm512_add_pd(r1, magic)));
+  return _mm512_inserti64x4(_mm512_castsi256_si512(v0), v1, 1);
 }
 
 CK_AVX512 static void add_avx512(const void *context, const uint8_t *a, int64_t a_step, const uint8_t *b, int64_t b_step,
@@ -251,18 +311,35 @@ CK_AVX512 static void add_avx512(const void *context, const uint8_t *a, int64_t 
     add_scalar(context, a, a_step, b, b_step, y, count);
     return;
   }
-  const __m512d magic = _mm512_set1_pd(6755399441055744.0), ma = _mm512_set1_pd(c->a_scale), mb = _mm512_set1_pd(c->b_scale);
-  const __m512i az = _mm512_set1_epi32(c->s.a_zero), bz = _mm512_set1_epi32(c->s.b_zero);
-  for (int64_t i = 0; i < count; i += 16) {
-    __mmask16 mask = count - i >= 16 ? 0xFFFF : (__mmask16)((1 << (count - i)) - 1);
-    __m512i p = load16(a + i * a_step, a_step, mask, az), q = load16(b + i * b_step, b_step, mask, bz);
-    __m512d r0 = _mm512_fmadd_pd(_mm512_cvtepi32_pd(_mm512_castsi512_si256(q)), mb,
-                                 _mm512_mul_pd(_mm512_cvtepi32_pd(_mm512_castsi512_si256(p)), ma));
-    __m512d r1 = _mm512_fmadd_pd(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(q, 1)), mb,
-                                 _mm512_mul_pd(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(p, 1)), ma));
-    __m256i v0 = _mm512_cvtepi64_epi32(_mm512_castpd_si512(_mm512_add_pd(r0, magic)));
-    __m256i v1 = _mm512_cvtepi64_epi32(_mm512_castpd_si512(_mm512_add_pd(r1, magic)));
-    store16(y + i, mask, _mm512_inserti64x4(_mm512_castsi256_si512(v0), v1, 1), c->s.out);
+  const __m512i az = _mm512_set1_epi32(c->s.a_zero), bz = _mm512_set1_epi32(c->s.b_zero), none = _mm512_setzero_si512();
+  const __m512i high = _mm512_set1_epi32(c->high), low = _mm512_set1_epi32(c->low), offset = _mm512_set1_epi32(c->offset);
+  const __m512i lo = _mm512_set1_epi8((char)c->s.out.lo), hi = _mm512_set1_epi8((char)c->s.out.hi);
+  const __m512i certain = _mm512_set1_epi32(((1 << c->fraction) - 1) & -2 * DOUBT);
+  const __m128i fraction = _mm_cvtsi32_si128(c->fraction);
+  for (int64_t i = 0; i < count;) {
+    if (c->fraction && i + 64 <= count) {
+      __m512i p = a_step ? _mm512_loadu_si512(a + i) : _mm512_set1_epi8((char)*a);
+      __m512i q = b_step ? _mm512_loadu_si512(b + i) : _mm512_set1_epi8((char)*b);
+      __m512i near = _mm512_unpacklo_epi8(p, q), far = _mm512_unpackhi_epi8(p, q), v[4] = {
+          _mm512_unpacklo_epi8(near, none), _mm512_unpackhi_epi8(near, none), _mm512_unpacklo_epi8(far, none),
+          _mm512_unpackhi_epi8(far, none)};
+      __mmask16 doubt = 0;
+      UNROLL for (int j = 0; j < 4; j++) {
+        __m512i sum = _mm512_add_epi32(_mm512_slli_epi32(_mm512_madd_epi16(v[j], high), 15), _mm512_dpwssd_epi32(offset, v[j], low));
+        doubt |= _mm512_testn_epi32_mask(sum, certain);
+        v[j] = _mm512_sra_epi32(sum, fraction);
+      }
+      if (!doubt) {
+        __m512i r = _mm512_packus_epi16(_mm512_packs_epi32(v[0], v[1]), _mm512_packs_epi32(v[2], v[3]));
+        _mm512_storeu_si512(y + i, _mm512_min_epu8(_mm512_max_epu8(r, lo), hi));
+        i += 64;
+        continue;
+      }
+    }
+    for (int64_t end = i + 64 < count ? i + 64 : count; i < end; i += 16) {
+      __mmask16 mask = count - i >= 16 ? 0xFFFF : (__mmask16)((1 << (count - i)) - 1);
+      store16(y + i, mask, add_exact(c, load16(a + i * a_step, a_step, mask, az), load16(b + i * b_step, b_step, mask, bz)), c->s.out);
+    }
   }
 }
 
@@ -273,12 +350,33 @@ CK_AVX512 static void mul_avx512(const void *context, const uint8_t *a, int64_t 
     mul_scalar(context, a, a_step, b, b_step, y, count);
     return;
   }
-  const __m512i az = _mm512_set1_epi32(c->s.a_zero), bz = _mm512_set1_epi32(c->s.b_zero);
-  for (int64_t i = 0; i < count; i += 16) {
+  const __m512i az = _mm512_set1_epi32(c->s.a_zero), bz = _mm512_set1_epi32(c->s.b_zero), none = _mm512_setzero_si512();
+  const __m512i az16 = _mm512_set1_epi16((short)c->s.a_zero), bz16 = _mm512_set1_epi16((short)c->s.b_zero);
+  const __m512i lo = _mm512_set1_epi8((char)c->s.out.lo), hi = _mm512_set1_epi8((char)c->s.out.hi);
+  const __m512i zero = _mm512_set1_epi16((short)c->s.out.zero), bits = _mm512_set1_epi32(0x4B400000);
+  const __m512 scale = _mm512_set1_ps(c->scale), magic = _mm512_set1_ps(12582912.0f);
+  int64_t i = 0;
+  for (; c->small_zero && i + 64 <= count; i += 64) {
+    __m512i p = a_step ? _mm512_loadu_si512(a + i) : _mm512_set1_epi8((char)*a);
+    __m512i q = b_step ? _mm512_loadu_si512(b + i) : _mm512_set1_epi8((char)*b);
+    __m512i half[2];
+    UNROLL for (int j = 0; j < 2; j++) {
+      __m512i s = _mm512_sub_epi16(j ? _mm512_unpackhi_epi8(p, none) : _mm512_unpacklo_epi8(p, none), az16);
+      __m512i t = _mm512_sub_epi16(j ? _mm512_unpackhi_epi8(q, none) : _mm512_unpacklo_epi8(q, none), bz16);
+      __m512i low = _mm512_mullo_epi16(s, t), high = _mm512_mulhi_epi16(s, t), v[2] = {
+          _mm512_unpacklo_epi16(low, high), _mm512_unpackhi_epi16(low, high)};
+      UNROLL for (int k = 0; k < 2; k++)
+        v[k] = _mm512_sub_epi32(_mm512_castps_si512(_mm512_fmadd_ps(_mm512_cvtepi32_ps(v[k]), scale, magic)), bits);
+      half[j] = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), zero);
+    }
+    __m512i r = _mm512_packus_epi16(half[0], half[1]);
+    _mm512_storeu_si512(y + i, _mm512_min_epu8(_mm512_max_epu8(r, lo), hi));
+  }
+  for (; i < count; i += 16) {
     __mmask16 mask = count - i >= 16 ? 0xFFFF : (__mmask16)((1 << (count - i)) - 1);
     __m512i p = load16(a + i * a_step, a_step, mask, az), q = load16(b + i * b_step, b_step, mask, bz);
-    __m512 r = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_mullo_epi32(p, q)), _mm512_set1_ps(c->scale), _mm512_set1_ps(12582912.0f));
-    store16(y + i, mask, _mm512_sub_epi32(_mm512_castps_si512(r), _mm512_set1_epi32(0x4B400000)), c->s.out);
+    __m512 r = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_mullo_epi32(p, q)), scale, magic);
+    store16(y + i, mask, _mm512_sub_epi32(_mm512_castps_si512(r), bits), c->s.out);
   }
 }
 #endif
@@ -295,6 +393,7 @@ void ck_int_mul(const ck_int_mul_spec *spec, const ck_int_broadcast *loop, const
   mul_context c = {.s = *spec};
   double scale = spec->m.shift > 62 ? 0 : ldexp((double)spec->m.m0, -spec->m.shift);
   c.scale = (float)scale;
+  c.small_zero = spec->out.zero >= 0 && spec->out.zero <= 255;
   c.exact = !(spec->m.m0 & 127) && scale * 65025 < 0x1p22 && spec->a_zero >= 0 && spec->a_zero <= 255 && spec->b_zero >= 0 &&
       spec->b_zero <= 255;
   CK_INT_DISPATCH(isa, broadcast(loop, a, b, y, mul_scalar, &c), broadcast(loop, a, b, y, mul_scalar, &c),

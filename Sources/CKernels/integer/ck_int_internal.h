@@ -106,6 +106,9 @@ struct ck_int_conv {
   ck_int_conv_shape shape;
   int64_t cin, cout;         // of one group
   int64_t panels;            // of one group
+  int narrow;                // the last panel of a group has 16 lanes
+  int64_t panel_bytes;       // weights of a panel of 32 lanes
+  int64_t group_bytes;       // weights of one group
   int64_t strips, length;    // contiguous runs of input bytes under the kernel, and the bytes of one
   int64_t quads;             // (length + 3) / 4
   int depthwise;
@@ -124,6 +127,9 @@ struct ck_int_conv {
 
 // Lane j of a panel holds output ck_lane(j): the in-lane packs of AVX-512 then give natural order.
 CK_INLINE int ck_lane(int j) { return 8 * ((j % 16) / 4) + 4 * (j / 16) + j % 4; }
+// The lanes of a narrow panel are in natural order.
+CK_INLINE int ck_panel_lane(int narrow, int j) { return narrow ? j : ck_lane(j); }
+CK_INLINE int ck_panel_width(int narrow) { return narrow ? CK_PANEL / 2 : CK_PANEL; }
 // Lane j of a depthwise block of 64.
 CK_INLINE int ck_lane64(int j) { return 16 * ((j % 16) / 4) + 4 * (j / 16) + j % 4; }
 
@@ -132,9 +138,10 @@ typedef struct {
   int64_t strips, quads;
   ck_finish finish;
   int32_t zero, lo, hi;
+  int narrow;                // the panel has 16 lanes
 } ck_tile;
 
-// rows (1...12) pixels times one panel. `outputs` of the 32 lanes are stored. finish RAW stores int32 to y.
+// rows (1...12) pixels times one panel. `outputs` of its lanes are stored. finish RAW stores int32 to y.
 typedef void (*ck_tile_kernel)(
     const ck_tile *t, const uint8_t *const *a, const int8_t *b, const ck_panel *q, const int32_t *row_sums,
     void *const *y, int outputs);

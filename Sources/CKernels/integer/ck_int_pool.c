@@ -72,16 +72,6 @@ CK_INLINE void sums_of(const uint8_t *x, int64_t outer, int64_t count, int64_t i
   }
 }
 
-CK_INLINE void transpose(const uint8_t *x, int64_t batch, int64_t rows, int64_t columns, uint8_t *y) {
-  for (int64_t b = 0; b < batch; b++, x += rows * columns, y += rows * columns)
-    for (int64_t r0 = 0; r0 < rows; r0 += 32)
-      for (int64_t c0 = 0; c0 < columns; c0 += 32) {
-        int64_t r1 = r0 + 32 < rows ? r0 + 32 : rows, c1 = c0 + 32 < columns ? c0 + 32 : columns;
-        for (int64_t c = c0; c < c1; c++)
-          for (int64_t r = r0; r < r1; r++) y[c * rows + r] = x[r * columns + c];
-      }
-}
-
 #define MAX_POOL(NAME) \
   static void NAME(const ck_int_pool_shape *s, const ck_int_conv_geometry *g, const uint8_t *x, uint8_t none, uint8_t *y) { \
     max_pool(s, g, x, none, y); \
@@ -124,9 +114,4 @@ void ck_int_sums(
     const uint8_t *x, int64_t outer, int64_t count, int64_t inner, int32_t x_zero, int32_t *sums, ck_isa isa) {
   CK_INT_DISPATCH(isa, sums_portable(x, outer, count, inner, x_zero, sums), sums_avx2(x, outer, count, inner, x_zero, sums),
                   sums_avx512(x, outer, count, inner, x_zero, sums));
-}
-
-void ck_int_transpose(const uint8_t *x, int64_t batch, int64_t rows, int64_t columns, uint8_t *y, ck_isa isa) {
-  (void)isa;
-  transpose(x, batch, rows, columns, y);
 }

@@ -44,41 +44,26 @@ void ck_int_conv_bounds(const ck_int_conv_spec *spec, int32_t x_lo, int32_t x_hi
 }
 
 // One output of a convolution: the sum over the window of (x - x_zero)(w - w_zero), plus the bias.
-#define CK_WINDOW_SUM(T) \
-  { \
-    const ck_int_conv_shape *s = &spec->shape; \
-    int64_t cin = s->channels / s->groups, cout = s->outputs / s->groups, base = n / cout * cin; \
-    int64_t sum = spec->bias ? spec->bias[n] : 0, w_zero = spec->w_zero ? spec->w_zero[n] : 0; \
-    const int8_t *w = spec->weights + n * cin * kernel_size(s); \
-    for (int64_t kd = 0; kd < s->kernel[0]; kd++) \
-      for (int64_t kh = 0; kh < s->kernel[1]; kh++) \
-        for (int64_t kw = 0; kw < s->kernel[2]; kw++) { \
-          int64_t d = o[0] * s->stride[0] + kd * s->dilation[0] - g->begin[0]; \
-          int64_t h = o[1] * s->stride[1] + kh * s->dilation[1] - g->begin[1]; \
-          int64_t v = o[2] * s->stride[2] + kw * s->dilation[2] - g->begin[2]; \
-          if (d < 0 || h < 0 || v < 0 || d >= g->input[0] || h >= g->input[1] || v >= g->input[2]) continue; \
-          const T *p = x + (((b * g->input[0] + d) * g->input[1] + h) * g->input[2] + v) * s->channels + base; \
-          const int8_t *q = w + (kd * s->kernel[1] + kh) * s->kernel[2] + kw; \
-          for (int64_t k = 0; k < cin; k++) \
-            sum += ((int64_t)p[k] - spec->x_zero) * (q[k * kernel_size(s)] - w_zero); \
-        } \
-    return sum; \
-  }
-
 static int64_t window_sum(
     const ck_int_conv_spec *spec, const ck_int_conv_geometry *g, const uint8_t *x, int64_t b, const int64_t o[3],
-    int64_t n) CK_WINDOW_SUM(uint8_t)
-
-static int64_t window_sum_wide(
-    const ck_int_conv_spec *spec, const ck_int_conv_geometry *g, const int32_t *x, int64_t b, const int64_t o[3],
-    int64_t n) CK_WINDOW_SUM(int32_t)
-
-static int32_t finish_wide(const ck_int_conv_spec *spec, int64_t sum, int64_t n) {
-  ck_int_output out = spec->output;
-  ck_int_multiplier m = spec->multipliers[n];
-  if (m.shift > 62) return ck_clamp(out.zero, out.lo, out.hi);
-  ck_i128 r = ck_shift_even_wide((ck_i128)sum * m.m0, m.shift) + out.zero;
-  return r < out.lo ? out.lo : r > out.hi ? out.hi : (int32_t)r;
+    int64_t n) {
+  const ck_int_conv_shape *s = &spec->shape;
+  int64_t cin = s->channels / s->groups, cout = s->outputs / s->groups, base = n / cout * cin;
+  int64_t sum = spec->bias ? spec->bias[n] : 0, w_zero = spec->w_zero ? spec->w_zero[n] : 0;
+  const int8_t *w = spec->weights + n * cin * kernel_size(s);
+  for (int64_t kd = 0; kd < s->kernel[0]; kd++)
+    for (int64_t kh = 0; kh < s->kernel[1]; kh++)
+      for (int64_t kw = 0; kw < s->kernel[2]; kw++) {
+        int64_t d = o[0] * s->stride[0] + kd * s->dilation[0] - g->begin[0];
+        int64_t h = o[1] * s->stride[1] + kh * s->dilation[1] - g->begin[1];
+        int64_t v = o[2] * s->stride[2] + kw * s->dilation[2] - g->begin[2];
+        if (d < 0 || h < 0 || v < 0 || d >= g->input[0] || h >= g->input[1] || v >= g->input[2]) continue;
+        const uint8_t *p = x + (((b * g->input[0] + d) * g->input[1] + h) * g->input[2] + v) * s->channels + base;
+        const int8_t *q = w + (kd * s->kernel[1] + kh) * s->kernel[2] + kw;
+        for (int64_t k = 0; k < cin; k++)
+          sum += ((int64_t)p[k] - spec->x_zero) * (q[k * kernel_size(s)] - w_zero);
+      }
+  return sum;
 }
 
 #define CK_EACH_OUTPUT(body) \
@@ -104,9 +89,6 @@ CK_EACH_OUTPUT({
     ck_store(y, i, spec->type,
              ck_clamp(spec->output.zero + ck_multiply(acc, spec->multipliers[n]), spec->output.lo, spec->output.hi));
 })
-
-void ck_int_conv_wide(const ck_int_conv_spec *spec, const ck_int_conv_geometry *g, const int32_t *x, int32_t *y)
-CK_EACH_OUTPUT({ y[i] = finish_wide(spec, window_sum_wide(spec, g, x, b, o, n), n); })
 
 int32_t ck_finish_one(const ck_int_conv *c, int32_t acc, const ck_panel *q, int lane) {
   if (c->rounding == CK_INT_ROUND_FLOAT32) return ck_finish_float32(acc, q->scale[lane], c->output);

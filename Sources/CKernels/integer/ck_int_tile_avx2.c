@@ -12,11 +12,11 @@
   CK_AVX2 static void half_##ROWS(const ck_tile *t, const uint8_t *const *a, const int8_t *b, int32_t (*sums)[CK_PANEL]) { \
     __m256i acc[ROWS][4]; \
     UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < 4; v++) acc[i][v] = _mm256_setzero_si256(); \
-    int64_t length = 4 * t->quads; \
+    int64_t length = 4 * t->quads, step = t->narrow ? 64 : 128; \
     const uint8_t *p[ROWS]; \
     UNROLL for (int i = 0; i < ROWS; i++) p[i] = a[i] + length; \
     for (int64_t s = 0; s < t->strips; s++) { \
-      for (int64_t k = -length; k; k += 4, b += 128) { \
+      for (int64_t k = -length; k; k += 4, b += step) { \
         __m256i x[ROWS]; \
         UNROLL for (int i = 0; i < ROWS; i++) { \
           int32_t four; \
@@ -62,9 +62,10 @@ CK_AVX2 static inline __attribute__((always_inline)) __m256i round8(
 CK_AVX2 static void finish_row(
     const ck_tile *t, const ck_panel *q, int32_t *acc, const int32_t *row_sum, void *y, int outputs) {
   int32_t done[CK_PANEL];
+  int width = ck_panel_width(t->narrow);
   __m256i sum = _mm256_set1_epi32(row_sum ? *row_sum : 0);
   __m256i lo = _mm256_set1_epi32(t->lo), hi = _mm256_set1_epi32(t->hi), zero = _mm256_set1_epi32(t->zero);
-  for (int j = 0; j < CK_PANEL; j += 8) {
+  for (int j = 0; j < width; j += 8) {
     __m256i v = _mm256_add_epi32(_mm256_loadu_si256((const __m256i *)(acc + j)), _mm256_load_si256((const __m256i *)(q->init + j)));
     if (row_sum) v = _mm256_sub_epi32(v, _mm256_mullo_epi32(sum, _mm256_load_si256((const __m256i *)(q->w_zero + j))));
     if (t->finish != CK_FINISH_RAW) {
@@ -74,13 +75,13 @@ CK_AVX2 static void finish_row(
     _mm256_storeu_si256((__m256i *)(done + j), v);
   }
   if (t->finish == CK_FINISH_RAW) {
-    for (int j = 0; j < CK_PANEL; j++)
-      if (ck_lane(j) < outputs) ((int32_t *)y)[ck_lane(j)] = done[j];
+    for (int j = 0; j < width; j++)
+      if (ck_panel_lane(t->narrow, j) < outputs) ((int32_t *)y)[ck_panel_lane(t->narrow, j)] = done[j];
   } else if (outputs == CK_PANEL) {
     for (int j = 0; j < CK_PANEL; j++) ((uint8_t *)y)[ck_lane(j)] = (uint8_t)done[j];
   } else {
-    for (int j = 0; j < CK_PANEL; j++)
-      if (ck_lane(j) < outputs) ((uint8_t *)y)[ck_lane(j)] = (uint8_t)done[j];
+    for (int j = 0; j < width; j++)
+      if (ck_panel_lane(t->narrow, j) < outputs) ((uint8_t *)y)[ck_panel_lane(t->narrow, j)] = (uint8_t)done[j];
   }
 }
 
@@ -89,7 +90,7 @@ void ck_tile_avx2(int rows, const ck_tile *t, const uint8_t *const *a, const int
   for (int r = 0; r < rows;) {
     int n = rows - r == 4 ? 2 : rows - r < 3 ? rows - r : 3;
     int32_t sums[3][CK_PANEL];
-    for (int h = 0; h < 2; h++) {
+    for (int h = 0; h < (t->narrow ? 1 : 2); h++) {
       int32_t(*to)[CK_PANEL] = (int32_t(*)[CK_PANEL])(sums[0] + 16 * h);
       if (n == 3) half_3(t, a + r, b + 64 * h, to);
       else if (n == 2) half_2(t, a + r, b + 64 * h, to);

@@ -8,6 +8,8 @@
 
 #define UNROLL _Pragma("GCC unroll 16")
 #define KERNEL CK_AVX512 static inline __attribute__((always_inline))
+// One index into all rows: the compiler would advance each row's pointer instead, and run out of registers.
+#define KEEP_INDEX(k) __asm__("" : "+r"(k))
 enum { AHEAD = 8192 };  // prefetch distance into the weights, bytes
 
 KERNEL __m512i round16(__m512i v, const float *scale, const double *wide, ck_finish finish) {
@@ -41,6 +43,11 @@ KERNEL __m512i pack32(__m512i v0, __m512i v1, __m512i zero) {
 KERNEL void store_rows(uint8_t *y0, uint8_t *y1, __m512i p0, __m512i p1, __m512i lo, __m512i hi, __mmask32 mask) {
   __m512i r = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), _mm512_packus_epi16(p0, p1));
   r = _mm512_min_epu8(_mm512_max_epu8(r, lo), hi);
+  if (mask == 0xFFFFFFFFu) {
+    _mm256_storeu_si256((__m256i *)y0, _mm512_castsi512_si256(r));
+    if (y1) _mm256_storeu_si256((__m256i *)y1, _mm512_extracti64x4_epi64(r, 1));
+    return;
+  }
   _mm256_mask_storeu_epi8(y0, mask, _mm512_castsi512_si256(r));
   if (y1) _mm256_mask_storeu_epi8(y1, mask, _mm512_extracti64x4_epi64(r, 1));
 }
@@ -82,6 +89,7 @@ KERNEL void store_rows(uint8_t *y0, uint8_t *y1, __m512i p0, __m512i p1, __m512i
           acc[i][0] = _mm512_dpbusd_epi32(acc[i][0], x, b0); \
           acc[i][1] = _mm512_dpbusd_epi32(acc[i][1], x, b1); \
         } \
+        KEEP_INDEX(k); \
       } \
       int64_t next = t->advance[s]; \
       UNROLL for (int i = 0; i < R; i++) p[i] += next; \
@@ -113,11 +121,75 @@ KERNEL void store_rows(uint8_t *y0, uint8_t *y1, __m512i p0, __m512i p1, __m512i
 
 TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12)
 
+// Four pixels of 16 lanes to four runs of 16 bytes; `count` of them are stored.
+KERNEL void store_narrow(void *const *y, int count, __m512i p01, __m512i p23, __m512i lo, __m512i hi, int outputs) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  __m512i r = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(p01, p23));
+  r = _mm512_min_epu8(_mm512_max_epu8(r, lo), hi);
+  __m128i row[4] = {_mm512_castsi512_si128(r), _mm512_extracti32x4_epi32(r, 1), _mm512_extracti32x4_epi32(r, 2),
+                    _mm512_extracti32x4_epi32(r, 3)};
+  UNROLL for (int i = 0; i < 4; i++) {
+    if (i >= count) continue;
+    if (outputs == 16) _mm_storeu_si128((__m128i *)y[i], row[i]);
+    else _mm_mask_storeu_epi8(y[i], (__mmask16)((1u << outputs) - 1), row[i]);
+  }
+}
+
+#define FINISH_NARROW(MODE) \
+  UNROLL for (int i = 0; i < R; i += 4) { \
+    __m512i v[4]; \
+    UNROLL for (int j = 0; j < 4; j++) v[j] = round16(acc[(i + j) % R], q->scale, q->wide, MODE); \
+    store_narrow(y + i, R - i, pack32(v[0], v[1], zero), pack32(v[2], v[3], zero), lo, hi, outputs); \
+  }
+
+#define NARROW(ROWS) \
+  CK_AVX512 static __attribute__((noinline)) void narrow_##ROWS( \
+      const ck_tile *t, const uint8_t *const *a, const int8_t *b, const ck_panel *q, const int32_t *row_sums, \
+      void *const *y, int outputs) { \
+    enum { R = ROWS }; \
+    __m512i acc[R]; \
+    UNROLL for (int i = 0; i < R; i++) acc[i] = _mm512_load_si512(q->init); \
+    int64_t length = 4 * t->quads; \
+    const uint8_t *p[R]; \
+    UNROLL for (int i = 0; i < R; i++) p[i] = a[i] + length; \
+    for (int64_t s = 0; s < t->strips; s++) { \
+      for (int64_t k = -length; k; k += 4) { \
+        __m512i w = _mm512_load_si512(b); \
+        b += 64; \
+        UNROLL for (int i = 0; i < R; i++) { \
+          int32_t four; \
+          memcpy(&four, p[i] + k, 4); \
+          acc[i] = _mm512_dpbusd_epi32(acc[i], _mm512_set1_epi32(four), w); \
+        } \
+        KEEP_INDEX(k); \
+      } \
+      int64_t next = t->advance[s]; \
+      UNROLL for (int i = 0; i < R; i++) p[i] += next; \
+    } \
+    if (row_sums) { \
+      __m512i z = _mm512_load_si512(q->w_zero); \
+      UNROLL for (int i = 0; i < R; i++) \
+        acc[i] = _mm512_sub_epi32(acc[i], _mm512_mullo_epi32(_mm512_set1_epi32(row_sums[i]), z)); \
+    } \
+    if (t->finish == CK_FINISH_RAW) { \
+      UNROLL for (int i = 0; i < R; i++) _mm512_mask_storeu_epi32(y[i], (__mmask16)((1u << outputs) - 1), acc[i]); \
+      return; \
+    } \
+    __m512i zero = _mm512_set1_epi16((short)t->zero), lo = _mm512_set1_epi8((char)t->lo), hi = _mm512_set1_epi8((char)t->hi); \
+    if (t->finish == CK_FINISH_FMA32) { FINISH_NARROW(CK_FINISH_FMA32) } \
+    else if (t->finish == CK_FINISH_FMA64) { FINISH_NARROW(CK_FINISH_FMA64) } \
+    else { FINISH_NARROW(CK_FINISH_FLOAT32) } \
+  }
+
+NARROW(1) NARROW(2) NARROW(3) NARROW(4) NARROW(5) NARROW(6) NARROW(7) NARROW(8) NARROW(9) NARROW(10) NARROW(11) NARROW(12)
+
 void ck_tile_avx512(int rows, const ck_tile *t, const uint8_t *const *a, const int8_t *b, const ck_panel *q,
                     const int32_t *row_sums, void *const *y, int outputs) {
-  static const ck_tile_kernel kernels[13] = {
-      NULL, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8, tile_9, tile_10, tile_11, tile_12};
-  kernels[rows](t, a, b, q, row_sums, y, outputs);
+  static const ck_tile_kernel kernels[2][13] = {
+      {NULL, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8, tile_9, tile_10, tile_11, tile_12},
+      {NULL, narrow_1, narrow_2, narrow_3, narrow_4, narrow_5, narrow_6, narrow_7, narrow_8, narrow_9, narrow_10,
+       narrow_11, narrow_12}};
+  kernels[t->narrow][rows](t, a, b, q, row_sums, y, outputs);
 }
 
 // 64 flat channels at a time: four taps are interleaved to groups of four bytes.

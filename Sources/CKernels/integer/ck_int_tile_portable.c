@@ -3,8 +3,8 @@
 // Tiles over the packed panels in plain C. Sums are modulo 2^32; the caller's bound makes the result the exact sum.
 
 static void finish(const ck_tile *t, const ck_panel *q, uint32_t *acc, const int32_t *row_sum, void *y, int outputs) {
-  for (int j = 0; j < CK_PANEL; j++) {
-    int n = ck_lane(j);
+  for (int j = 0; j < ck_panel_width(t->narrow); j++) {
+    int n = ck_panel_lane(t->narrow, j);
     if (row_sum) acc[j] -= (uint32_t)*row_sum * (uint32_t)q->w_zero[j];
     if (n >= outputs) continue;
     int32_t v = (int32_t)acc[j];
@@ -20,15 +20,16 @@ static void finish(const ck_tile *t, const ck_panel *q, uint32_t *acc, const int
 
 void ck_tile_portable(int rows, const ck_tile *t, const uint8_t *const *a, const int8_t *b, const ck_panel *q,
                       const int32_t *row_sums, void *const *y, int outputs) {
+  int width = ck_panel_width(t->narrow);
   for (int r = 0; r < rows; r++) {
     uint32_t acc[CK_PANEL];
-    for (int j = 0; j < CK_PANEL; j++) acc[j] = (uint32_t)q->init[j];
+    for (int j = 0; j < width; j++) acc[j] = (uint32_t)q->init[j];
     const uint8_t *p = a[r];
     const int8_t *w = b;
     for (int64_t s = 0; s < t->strips; s++) {
-      for (int64_t k = 0; k < t->quads; k++, w += 128) {
+      for (int64_t k = 0; k < t->quads; k++, w += 4 * width) {
         const uint8_t *x = p + 4 * k;
-        for (int j = 0; j < CK_PANEL; j++)
+        for (int j = 0; j < width; j++)
           acc[j] += (uint32_t)(x[0] * w[4 * j] + x[1] * w[4 * j + 1] + x[2] * w[4 * j + 2] + x[3] * w[4 * j + 3]);
       }
       p += t->advance[s];

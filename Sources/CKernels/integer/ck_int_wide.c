@@ -1,5 +1,4 @@
-#include "../include/ck_integer_wide.h"
-#include "ck_int_internal.h"
+#include "ck_int_wide.h"
 
 // Fixed-point arithmetic on int32: definitions, integer instructions only.
 
@@ -13,53 +12,81 @@ CK_INLINE int64_t shifted(int64_t v, int32_t s) {
   return s >= 0 ? ck_shift_even(v, s) : v * ((int64_t)1 << -s);
 }
 
-void ck_wide_scale(const int32_t *x, int64_t count, ck_int_multiplier m, int32_t *y) {
+#if CK_INT_X86
+#define TWIN(NAME) (ck_int_resolve(ck_isa_current()) == CK_ISA_AVX512 ? ck_wide_##NAME##_avx512 : ck_wide_##NAME##_portable)
+#else
+#define TWIN(NAME) ck_wide_##NAME##_portable
+#endif
+
+void ck_wide_scale_portable(const int32_t *x, int64_t count, ck_int_multiplier m, int32_t *y) {
   for (int64_t i = 0; i < count; i++) y[i] = saturate(ck_multiply(x[i], m));
 }
 
-// Walks a broadcast loop; `body` sees operand positions p and q and the output position i.
-#define CK_WIDE_BROADCAST(body) \
-  { \
-    int64_t index[6] = {0}, p = 0, q = 0, total = 1; \
-    for (int32_t d = 0; d < loop->rank; d++) total *= loop->size[d]; \
-    int32_t last = loop->rank - 1; \
-    int64_t run = loop->rank ? loop->size[last] : 1; \
-    int64_t as = loop->rank ? loop->a_stride[last] : 0, bs = loop->rank ? loop->b_stride[last] : 0; \
-    for (int64_t base = 0; base < total; base += run) { \
-      for (int64_t k = 0; k < run; k++) { \
-        int64_t i = base + k, pa = p + k * as, pb = q + k * bs; \
-        body \
-      } \
-      for (int32_t d = last - 1; d >= 0; d--) { \
-        p += loop->a_stride[d]; \
-        q += loop->b_stride[d]; \
-        if (++index[d] < loop->size[d]) break; \
-        p -= loop->a_stride[d] * loop->size[d]; \
-        q -= loop->b_stride[d] * loop->size[d]; \
-        index[d] = 0; \
-      } \
-    } \
+void ck_wide_scale(const int32_t *x, int64_t count, ck_int_multiplier m, int32_t *y) { TWIN(scale)(x, count, m, y); }
+
+// Calls `run` on the innermost dimension; neighbouring dimensions that walk both operands evenly are joined first.
+static void broadcast(
+    const ck_int_broadcast *loop, const ck_wide_fractions *f, const int32_t *a, const int32_t *b, int32_t *y, ck_wide_run run) {
+  int64_t size[6] = {1}, as[6] = {0}, bs[6] = {0}, index[6] = {0};
+  int32_t rank = 0;
+  for (int32_t d = 0; d < loop->rank; d++) {
+    if (loop->size[d] == 0) return;
+    if (loop->size[d] == 1) continue;
+    int32_t last = rank - 1;
+    if (rank > 0 && as[last] == loop->a_stride[d] * loop->size[d] && bs[last] == loop->b_stride[d] * loop->size[d]) {
+      size[last] *= loop->size[d];
+    } else {
+      last = rank++;
+      size[last] = loop->size[d];
+    }
+    as[last] = loop->a_stride[d];
+    bs[last] = loop->b_stride[d];
   }
+  int32_t last = rank > 0 ? rank - 1 : 0;
+  for (;;) {
+    run(f, a, as[last], b, bs[last], size[last], y);
+    y += size[last];
+    int32_t d = last - 1;
+    for (; d >= 0; d--) {
+      a += as[d];
+      b += bs[d];
+      if (++index[d] < size[d]) break;
+      a -= as[d] * size[d];
+      b -= bs[d] * size[d];
+      index[d] = 0;
+    }
+    if (d < 0) return;
+  }
+}
 
 // Fractions lie in 0 ... 30, so each term is below 2^61.
+void ck_wide_add_portable(
+    const ck_wide_fractions *t, const int32_t *a, int64_t as, const int32_t *b, int64_t bs, int64_t count, int32_t *y) {
+  int32_t f = t->fa > t->fb ? t->fa : t->fb;
+  if (t->fy > f) f = t->fy;
+  int64_t ua = (int64_t)1 << (f - t->fa), ub = (int64_t)1 << (f - t->fb);
+  if (t->subtract) ub = -ub;
+  for (int64_t i = 0; i < count; i++) y[i] = saturate(ck_shift_even(a[i * as] * ua + b[i * bs] * ub, f - t->fy));
+}
+
+void ck_wide_multiply_portable(
+    const ck_wide_fractions *t, const int32_t *a, int64_t as, const int32_t *b, int64_t bs, int64_t count, int32_t *y) {
+  int32_t s = t->fa + t->fb - t->fy;
+  for (int64_t i = 0; i < count; i++) {
+    int64_t p = (int64_t)a[i * as] * b[i * bs];
+    y[i] = s >= 0 ? saturate(ck_shift_even(p, s)) : saturate_wide((ck_i128)p * ((ck_i128)1 << -s));
+  }
+}
+
 void ck_wide_add(
     const ck_int_broadcast *loop, const int32_t *a, int32_t fa, const int32_t *b, int32_t fb, int32_t subtract, int32_t fy,
     int32_t *y) {
-  int32_t f = fa > fb ? fa : fb;
-  if (fy > f) f = fy;
-  int64_t ua = (int64_t)1 << (f - fa), ub = (int64_t)1 << (f - fb);
-  if (subtract) ub = -ub;
-  CK_WIDE_BROADCAST({ y[i] = saturate(ck_shift_even(a[pa] * ua + b[pb] * ub, f - fy)); })
+  broadcast(loop, &(ck_wide_fractions){fa, fb, fy, subtract}, a, b, y, TWIN(add));
 }
 
 void ck_wide_multiply(
     const ck_int_broadcast *loop, const int32_t *a, int32_t fa, const int32_t *b, int32_t fb, int32_t fy, int32_t *y) {
-  int32_t s = fa + fb - fy;
-  if (s >= 0) {
-    CK_WIDE_BROADCAST({ y[i] = saturate(ck_shift_even((int64_t)a[pa] * b[pb], s)); })
-  } else {
-    CK_WIDE_BROADCAST({ y[i] = saturate_wide((ck_i128)((int64_t)a[pa] * b[pb]) * ((ck_i128)1 << -s)); })
-  }
+  broadcast(loop, &(ck_wide_fractions){fa, fb, fy, 0}, a, b, y, TWIN(multiply));
 }
 
 void ck_wide_offset(int32_t *y, int64_t rows, int64_t channels, const int32_t *offsets, int per_channel) {
@@ -78,7 +105,7 @@ void ck_wide_lookup(const uint8_t *x, int64_t count, const int32_t *table, int32
   for (int64_t i = 0; i < count; i++) y[i] = table[x[i]];
 }
 
-void ck_wide_apply(const ck_wide_function *g, const int32_t *x, int64_t count, int32_t *y) {
+void ck_wide_apply_portable(const ck_wide_function *g, const int32_t *x, int64_t count, int32_t *y) {
   int32_t width = g->fx + g->core - 13;  // bits of a segment
   int64_t edge = (int64_t)1 << (g->fx + g->core), mask = ((int64_t)1 << width) - 1;
   int32_t s = 30 + g->fx - g->fy;        // of slope times x, to fraction fy
@@ -94,6 +121,8 @@ void ck_wide_apply(const ck_wide_function *g, const int32_t *x, int64_t count, i
     }
   }
 }
+
+void ck_wide_apply(const ck_wide_function *g, const int32_t *x, int64_t count, int32_t *y) { TWIN(apply)(g, x, count, y); }
 
 // floor of the square root.
 static uint64_t square_root(unsigned __int128 v) {
@@ -133,7 +162,7 @@ CK_INLINE uint64_t exponential(uint64_t d, int32_t f, const uint32_t *table) {
   return whole ? (value + ((uint64_t)1 << (whole - 1))) >> whole : value;
 }
 
-void ck_wide_softmax(
+void ck_wide_softmax_portable(
     const int32_t *x, int64_t rows, int64_t count, int32_t f, const uint32_t table[1025], int32_t *y) {
   for (int64_t r = 0; r < rows; r++, x += count, y += count) {
     int32_t top = INT32_MIN;
@@ -149,17 +178,42 @@ void ck_wide_softmax(
   }
 }
 
+void ck_wide_softmax(
+    const int32_t *x, int64_t rows, int64_t count, int32_t f, const uint32_t table[1025], int32_t *y) {
+  TWIN(softmax)(x, rows, count, f, table, y);
+}
+
 static int bits(unsigned __int128 v) {
   uint64_t high = (uint64_t)(v >> 64), low = (uint64_t)v;
   return high ? 128 - __builtin_clzll(high) : low ? 64 - __builtin_clzll(low) : 0;
 }
 
-void ck_wide_normalize(const ck_wide_normalization *n, const int32_t *x, int64_t rows, int32_t *y) {
-  int64_t count = n->count;
+ck_wide_row ck_wide_normalization_row(const ck_wide_normalization *n, int64_t sum, unsigned __int128 squares) {
   // epsilon in the unit of the squared deviations: count^2 * epsilon * 2^(2 fx).
   int32_t net = n->epsilon.shift - 2 * n->fx;
-  unsigned __int128 epsilon = (unsigned __int128)count * (uint64_t)count * (uint64_t)n->epsilon.m0;
+  unsigned __int128 epsilon = (unsigned __int128)n->count * (uint64_t)n->count * (uint64_t)n->epsilon.m0;
   epsilon = net > 127 ? 0 : net >= 0 ? epsilon >> net : epsilon << -net;
+  unsigned __int128 w = squares / (uint64_t)n->count + epsilon;
+  // w * 2^(2k) has 79 or 80 bits; its root 40; the reciprocal 2^80 / root 41.
+  int32_t k = (80 - bits(w)) / 2;
+  if (bits(w) > 80) k = -((bits(w) - 79) / 2);
+  unsigned __int128 scaled = k >= 0 ? w << (2 * k) : w >> (-2 * k);
+  uint64_t root = square_root(scaled);
+  uint64_t reciprocal = root ? (uint64_t)((((unsigned __int128)1 << 80) + root / 2) / root) : 0;
+  return (ck_wide_row){sum, reciprocal, 80 - 24 - k};  // of deviation times reciprocal, to fraction 24
+}
+
+int32_t ck_wide_normalized(const ck_wide_normalization *n, const ck_wide_row *row, const int32_t *x, int64_t i) {
+  int64_t d = n->count * x[i] - row->sum;
+  ck_i128 p = (ck_i128)d * row->reciprocal;
+  ck_i128 q = row->s > 126 ? 0 : row->s >= 0 ? ck_shift_even_wide(p, row->s) : p << -row->s;
+  ck_i128 v = q * n->gamma[i];
+  if (n->beta) v += (ck_i128)n->beta[i] * ((ck_i128)1 << (24 + n->fg - n->fb));
+  return saturate_wide(ck_shift_even_wide(v, 24 + n->fg - n->fy));
+}
+
+void ck_wide_normalize_portable(const ck_wide_normalization *n, const int32_t *x, int64_t rows, int32_t *y) {
+  int64_t count = n->count;
   for (int64_t r = 0; r < rows; r++, x += count, y += count) {
     int64_t sum = 0;
     if (n->centred)
@@ -169,23 +223,13 @@ void ck_wide_normalize(const ck_wide_normalization *n, const int32_t *x, int64_t
       int64_t d = count * x[i] - sum;  // below 2^52
       squares += (unsigned __int128)((ck_i128)d * d);
     }
-    unsigned __int128 w = squares / (uint64_t)count + epsilon;
-    // w * 2^(2k) has 79 or 80 bits; its root 40; the reciprocal 2^80 / root 41.
-    int32_t k = (80 - bits(w)) / 2;
-    if (bits(w) > 80) k = -((bits(w) - 79) / 2);
-    unsigned __int128 scaled = k >= 0 ? w << (2 * k) : w >> (-2 * k);
-    uint64_t root = square_root(scaled);
-    uint64_t reciprocal = root ? (uint64_t)((((unsigned __int128)1 << 80) + root / 2) / root) : 0;
-    int32_t s = 80 - 24 - k;  // of deviation times reciprocal, to fraction 24
-    for (int64_t i = 0; i < count; i++) {
-      int64_t d = count * x[i] - sum;
-      ck_i128 p = (ck_i128)d * reciprocal;
-      ck_i128 q = s > 126 ? 0 : s >= 0 ? ck_shift_even_wide(p, s) : p << -s;
-      ck_i128 v = q * n->gamma[i];
-      if (n->beta) v += (ck_i128)n->beta[i] * ((ck_i128)1 << (24 + n->fg - n->fb));
-      y[i] = saturate_wide(ck_shift_even_wide(v, 24 + n->fg - n->fy));
-    }
+    ck_wide_row row = ck_wide_normalization_row(n, sum, squares);
+    for (int64_t i = 0; i < count; i++) y[i] = ck_wide_normalized(n, &row, x, i);
   }
+}
+
+void ck_wide_normalize(const ck_wide_normalization *n, const int32_t *x, int64_t rows, int32_t *y) {
+  TWIN(normalize)(n, x, rows, y);
 }
 
 CK_INLINE int32_t quotient(int64_t sum, int64_t count) {

@@ -110,9 +110,21 @@ struct MultiplyStep: StoredOperation {
     multiplier = try fields.multiplier("product")
   }
 
+  private var spec: IntegerProduct {
+    IntegerProduct(a_zero: a.zero, b_zero: b.zero, m: multiplier, out: target.output)
+  }
+
   func run(_ inputs: [PlanValue?], _ context: StepContext) throws -> [PlanValue?] {
-    let spec = IntegerProduct(a_zero: a.zero, b_zero: b.zero, m: multiplier, out: target.output)
-    return [.integer(try combine(inputs, context) { loop, x, y, out in multiply(spec, loop, x, y, into: out) })]
+    [.integer(try combine(inputs, context) { loop, x, y, out in multiply(spec, loop, x, y, into: out) })]
+  }
+
+  /// The products of two tables, entry by entry.
+  func table(_ left: [UInt8], _ right: [UInt8]) -> [UInt8] {
+    guard let loop = BroadcastLoop([left.count], [right.count]) else { return left }
+    return [UInt8](unsafeUninitializedCapacity: left.count) { out, count in
+      if let base = out.baseAddress { multiply(spec, loop, left, right, into: base) }
+      count = left.count
+    }
   }
 }
 

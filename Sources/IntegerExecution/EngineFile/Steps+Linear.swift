@@ -2,6 +2,7 @@ import FloatExecution
 import IntegerKernels
 import ONNXTensor
 import OperatorLibrary
+import Synchronization
 
 /// A convolution of one to three spatial axes.
 struct ConvolutionStep: StoredOperation {
@@ -13,6 +14,7 @@ struct ConvolutionStep: StoredOperation {
   /// As ONNX has them: [outputs, channels / groups, kernel].
   let weightShape: [Int]
   let product: WeightedProduct
+  private let last = LastLayout()
 
   init(_ window: WindowFields, groups: Int, weightShape: [Int], _ product: WeightedProduct) {
     self.window = window
@@ -55,37 +57,67 @@ struct ConvolutionStep: StoredOperation {
 
   func run(_ arguments: [PlanValue?], _ context: StepContext) throws -> [PlanValue?] {
     let x = try integerInput(arguments, 0).channelsLast(context.pool)
-    let spatial = weightShape.count - 2
-    let outputs = weightShape[0]
-    guard x.shape.count == spatial + 2, x.shape[1] == weightShape[1] * groups else {
-      throw ExecutionError(.failed, "an input of shape \(x.shape) does not fit weights of shape \(weightShape)")
-    }
-    let laid = try WindowGeometry(window.attributes, input: Array(x.shape[2...]), kernel: Array(weightShape[2...]))
-    let geometry = ConvolutionGeometry(
-      batch: x.shape[0], input: leadingOnes(laid.input), begin: leadingOnes(laid.padBegin, 0),
-      end: leadingOnes(laid.padEnd, 0))
-    let shape = [x.shape[0], outputs] + laid.output
-    let rows = try context.elementCount(x.shape[0], laid.output.reduce(1, *))
-    _ = try context.elementCount(rows, outputs, 4)
-    _ = try context.elementCount(
-      x.shape[0], weightShape[1] * groups,
-      zip(laid.input, zip(laid.padBegin, laid.padEnd)).reduce(1) {
-        $0 &* ($1.0 &+ $1.1.0 &+ $1.1.1)
-      })
-    let depth = weightShape[1...].reduce(1, *)
-    context.count(rows &* outputs &* depth)
+    let layout = try last.layout(of: x.shape, context) { try laidOut(x.shape, context) }
+    context.count(layout.macs)
     let (packed, end) = try product.prepared()
-    let workspace = TensorStorage(
-      byteCount: try context.elementCount(try packed.workspace(geometry)), pool: context.pool)
+    let workspace = TensorStorage(byteCount: layout.workspace, pool: context.pool)
     return [
       try context.accumulate(
-        packed, end, rows: rows, outputs: outputs, shape: shape, isChannelsLast: true, arguments
+        packed, end, rows: layout.rows, outputs: weightShape[0], shape: layout.shape, isChannelsLast: true, arguments
       ) { y in
         try x.bytes.withElements(UInt8.self) {
-          try packed.run(geometry, $0.baseAddress!, into: y, workspace: workspace.base, pool: context.threads.handle)
+          try packed.run(
+            layout.geometry, $0.baseAddress!, into: y, workspace: workspace.base, pool: context.threads.handle)
         }
       }
     ]
+  }
+
+  private func laidOut(_ x: [Int], _ context: StepContext) throws -> ConvolutionLayout {
+    let spatial = weightShape.count - 2
+    let outputs = weightShape[0]
+    guard x.count == spatial + 2, x[1] == weightShape[1] * groups else {
+      throw ExecutionError(.failed, "an input of shape \(x) does not fit weights of shape \(weightShape)")
+    }
+    let laid = try WindowGeometry(window.attributes, input: Array(x[2...]), kernel: Array(weightShape[2...]))
+    let geometry = ConvolutionGeometry(
+      batch: x[0], input: leadingOnes(laid.input), begin: leadingOnes(laid.padBegin, 0),
+      end: leadingOnes(laid.padEnd, 0))
+    let rows = try context.elementCount(x[0], laid.output.reduce(1, *))
+    _ = try context.elementCount(rows, outputs, 4)
+    _ = try context.elementCount(
+      x[0], weightShape[1] * groups,
+      zip(laid.input, zip(laid.padBegin, laid.padEnd)).reduce(1) {
+        $0 &* ($1.0 &+ $1.1.0 &+ $1.1.1)
+      })
+    return ConvolutionLayout(
+      geometry: geometry, shape: [x[0], outputs] + laid.output, rows: rows,
+      macs: rows &* outputs &* weightShape[1...].reduce(1, *),
+      workspace: try context.elementCount(try product.prepared().packed.workspace(geometry)))
+  }
+}
+
+/// What a convolution works out of its input's shape.
+struct ConvolutionLayout: Sendable {
+  let geometry: ConvolutionGeometry
+  let shape: [Int]
+  let rows: Int
+  let macs: Int
+  let workspace: Int
+}
+
+/// The layout of the last run: from one run to the next shapes seldom change.
+final class LastLayout: Sendable {
+  private let state = Mutex<(shape: [Int], limit: Int, layout: ConvolutionLayout)?>(nil)
+
+  func layout(of shape: [Int], _ context: StepContext, _ make: () throws -> ConvolutionLayout) throws
+    -> ConvolutionLayout
+  {
+    let known = state.withLock { $0 }
+    if let known, known.shape == shape, known.limit == context.memoryLimit { return known.layout }
+    let layout = try make()
+    state.withLock { $0 = (shape, context.memoryLimit, layout) }
+    return layout
   }
 }
 
