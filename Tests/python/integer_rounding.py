@@ -250,12 +250,12 @@ def whole(report, entry, folder, form="qdq"):
     largest = 0.0
     for sample in entry.evaluation(2):
         expected, got = peer.run(sample), run_model(engine, sample, folder / "run")
-        for name, wanted in expected.items():
+        for output, wanted in expected.items():
             elements += wanted.size
-            differing += numpy.count_nonzero(wanted != got[name])
-            largest = max(largest, float(numpy.max(numpy.abs(wanted.astype(float) - got[name])) / (numpy.max(numpy.abs(wanted)) or 1)))
+            differing += numpy.count_nonzero(wanted != got[output])
+            largest = max(largest, float(numpy.max(numpy.abs(wanted.astype(float) - got[output])) / (numpy.max(numpy.abs(wanted)) or 1)))
     report.line(
-        f"  {name:24} {differing} of {elements} outputs differ, by {largest:.2g} of the largest at most"
+        f"  {name:36} {differing} of {elements} outputs differ, by {largest:.2g} of the largest at most"
         + (f"; in float here: {', '.join(islands)}" if islands else "")
     )
     if not has_vnni():

@@ -35,7 +35,7 @@ extension Lowering {
         })
     else { return nil }
     let step = TransposedConvolutionStep(
-      window, groups: groups, weightShape: moved.tensor.shape, TransposedPhases { (description, end) })
+      window, groups: groups, weightShape: moved.tensor.shape, { (description, end) })
     return emit(node, .integer, inputs, step)
   }
 

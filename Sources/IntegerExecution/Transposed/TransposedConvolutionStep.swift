@@ -11,17 +11,21 @@ struct TransposedConvolutionStep: StoredOperation {
   let groups: Int
   /// [outputs, channels / groups, kernel]: the first two axes are not ONNX's.
   let weightShape: [Int]
-  let phases: TransposedPhases
+  private let load: () throws -> WeightedProduct.Content
+  private final class Cache { var packed: (convolution: PackedTransposedConvolution, end: AccumulatorFinish)? }
+  private let cache = Cache()
 
-  init(_ window: TransposedWindow, groups: Int, weightShape: [Int], _ phases: TransposedPhases) {
+  init(
+    _ window: TransposedWindow, groups: Int, weightShape: [Int], _ load: @escaping () throws -> WeightedProduct.Content
+  ) {
     self.window = window
     self.groups = groups
     self.weightShape = weightShape
-    self.phases = phases
+    self.load = load
   }
 
   func store(_ fields: inout FieldWriter) throws {
-    let (description, end) = try phases.content()
+    let (description, end) = try load()
     try window.store(&fields)
     fields.put("groups", int: groups)
     try fields.put(description, shape: weightShape)
@@ -40,7 +44,7 @@ struct TransposedConvolutionStep: StoredOperation {
     }
     let groups = groups
     let kernel = leadingOnes(Array(weightShape[2...]))
-    phases = TransposedPhases {
+    load = {
       var description = try weights.description(channels: channels)
       description.groups = groups
       description.kernel = kernel
@@ -50,6 +54,19 @@ struct TransposedConvolutionStep: StoredOperation {
       description.requantization = end.fused
       return (description, end)
     }
+  }
+
+  private func packed() throws -> (convolution: PackedTransposedConvolution, end: AccumulatorFinish) {
+    if let known = cache.packed { return known }
+    let (description, end) = try load()
+    let bounds = try description.bounds()
+    for output in 0..<description.outputs
+    where bounds.least[output] < Int64(Int32.min) || bounds.greatest[output] > Int64(Int32.max) {
+      throw EngineFileError(.damaged, "the accumulator of output \(output) may leave 32 bits")
+    }
+    let result = (try PackedTransposedConvolution(description), end)
+    cache.packed = result
+    return result
   }
 
   func run(_ arguments: [PlanValue?], _ context: StepContext) throws -> [PlanValue?] {
@@ -66,16 +83,19 @@ struct TransposedConvolutionStep: StoredOperation {
     let elements = try context.elementCount(rows, outputs)
     _ = try context.elementCount(elements, 4)
     context.count(x.count &* (weightShape.reduce(1, *) / max(weightShape[1] &* groups, 1)))
-    let end = try phases.end()
+    let (convolution, end) = try packed()
+    let geometry = PackedTransposedConvolution.Geometry(
+      batch: x.shape[0], input: leadingOnes(input), begin: leadingOnes(laid.begin, 0), output: leadingOnes(laid.output))
     func fill(_ y: UnsafeMutableRawPointer) throws {
       guard elements > 0 else { return }
       try x.bytes.withElements(UInt8.self) {
-        try phases.run(
-          $0.baseAddress!, batch: x.shape[0], input: leadingOnes(input), begin: leadingOnes(laid.begin, 0),
-          output: leadingOnes(laid.output), stride: leadingOnes(laid.strides), context, into: y)
+        try convolution.run(geometry, $0.baseAddress!, into: y, pool: context.threads.handle) { sizes, body in
+          let memory = try sizes.map { TensorStorage(byteCount: try context.elementCount($0), pool: context.pool) }
+          try body(memory.map(\.base))
+        }
       }
     }
-    if end.fused != nil {
+    if !convolution.isWide {
       let stored = IntegerTensor.storedShape(shape, channelsLast: true)
       let bytes = try Tensor(of: UInt8.self, shape: stored, pool: context.pool) { y in
         if let base = y.baseAddress { try fill(UnsafeMutableRawPointer(base)) }

@@ -165,9 +165,8 @@ struct WideResizeStep: WideStep {
     }
     let elements = try context.elementCount(shape)
     _ = try context.elementCount(elements, 4)
-    guard let first = axes.first, let last = axes.last, elements > 0 else {
-      return .wide(WideTensor(plain: x.codes.reshaped(shape)))
-    }
+    guard let first = axes.first, let last = axes.last else { return .wide(x) }
+    guard elements > 0 else { return .wide(WideTensor(plain: Tensor([Int32](), shape: shape))) }
     guard axes.count <= 3, last - first < 3, maps.reduce(1.0, { $0 * Double($1.denominator) }) < 0x1p31 else {
       throw ExecutionError(.failed, "axes \(axes) are too far apart, or their scales have too many digits")
     }
