@@ -30,6 +30,8 @@ final class Lowering {
   private var constantCache: [Value: Tensor?] = [:]
   private var quantizationCache: [Node: LinearQuantization?] = [:]
   private var named: Set<Value> = []
+  /// The types of all values; nil where the model contradicts itself.
+  lazy var inference: GraphInference? = try? GraphInference(plan.model)
   /// Why a node that could run in integers does not.
   private var reasons: [Node: String] = [:]
 
@@ -296,6 +298,8 @@ final class Lowering {
       return try maxPool(node, value, target)
     case "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum":
       return try average(node, target)
+    case "Where":
+      return try selection(node, target)
     default:
       return try movement(node, value, target)
     }

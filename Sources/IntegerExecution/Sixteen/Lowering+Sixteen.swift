@@ -62,6 +62,14 @@ extension Lowering {
   /// Fixed point of a weighted operator with an operand of 16 bits.
   func wideSplit(_ node: Node) throws -> WideForm? { try split(node, nil)?.form }
 
+  /// As `movedParameters`. Fixed point keeps codes exactly: it has 14 bits behind them.
+  private func movedParameters16(_ value: Value) -> SixteenBitParameters? {
+    guard let node = value.producer, node.canonicalDomain.isEmpty, node.opType != "Pad",
+      isMovement(node) || node.opType == "MaxPool", let input = node.input(0)
+    else { return nil }
+    return source16(input)?.parameters ?? movedParameters16(input)
+  }
+
   // MARK: Weighted operators
 
   private struct Operand16 {
@@ -75,6 +83,12 @@ extension Lowering {
       let split = SplitOperand(zero: p.raisedZero, isWide: true, isSigned: p.isSigned)
       return Operand16(slot: try runtime(quantized), scale: p.scale, split: split)
     }
+    if let p = movedParameters16(value), let node = value.producer,
+      let slot = try codes16(value, SixteenBitTarget(p), node)
+    {
+      return Operand16(
+        slot: slot, scale: p.scale, split: SplitOperand(zero: p.raisedZero, isWide: true, isSigned: p.isSigned))
+    }
     guard constant(value) == nil, let x = try operand(value) else { return nil }
     let split = SplitOperand(zero: x.parameters.zero, isWide: false, isSigned: x.parameters.isSigned)
     return Operand16(slot: x.slot, scale: x.parameters.scale, split: split)
@@ -85,7 +99,8 @@ extension Lowering {
     guard options.rounding == .fixed, ["Conv", "Gemm", "MatMul"].contains(node.opType) else { return false }
     return node.inputs.prefix(2).contains { value in
       guard let value else { return false }
-      return source16(value) != nil || weight(value).map { [.int16, .uint16].contains($0.tensor.elementType) } ?? false
+      return source16(value) != nil || movedParameters16(value) != nil
+        || weight(value).map { [.int16, .uint16].contains($0.tensor.elementType) } ?? false
     }
   }
 
