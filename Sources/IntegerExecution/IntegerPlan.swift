@@ -87,9 +87,11 @@ package final class IntegerPlan {
 
   /// - Throws: `ExecutionError` with the node at fault; under `integerOnly` also where a node stays float.
   package init(model: Model, options: IntegerOptions = IntegerOptions()) throws {
+    let isNested = model.graph.nodes.contains { !$0.subgraphs.isEmpty }
+    let model = isNested ? model : QuantizedOperatorForm.expanded(model) ?? model
     self.model = model
     self.options = options
-    if model.graph.nodes.contains(where: { !$0.subgraphs.isEmpty }) {
+    if isNested {
       if options.integerOnly, let node = model.graph.nodes.first(where: { !$0.subgraphs.isEmpty }) {
         throw ExecutionError(.unsupported, "nested graphs are run in float", node: node)
       }

@@ -8,7 +8,7 @@ import QuantCore
 
 extension Lowering {
   /// Integer weights in the kernels' form.
-  private struct Weights {
+  struct Weights {
     /// [outputs][depth]
     var values: [Int8]
     var zeros: [Int32]?
@@ -24,7 +24,7 @@ extension Lowering {
     }
     switch node.opType {
     case "Conv": return try convolution(node, left, right, finish, extra)
-    case "ConvTranspose": return refuse(node, "ConvTranspose has no integer form here")
+    case "ConvTranspose": return extra == nil ? try transposedConvolution(node, left, right, finish) : nil
     case "Gemm": return try gemm(node, left, right, finish, extra)
     default:
       if let (tensor, _) = weight(right), tensor.rank == 2 { return try matMul(node, left, right, finish, extra) }
@@ -152,6 +152,17 @@ extension Lowering {
     _ node: Node, _ input: Value, _ weights: Weights, _ bias: Value?, _ finish: LinearFinish,
     _ complete: (inout ConvolutionDescription) -> Void
   ) throws -> (WeightedProduct, [Int?])? {
+    guard let (description, end, inputs) = try describe(node, input, weights, bias, finish, complete) else {
+      return nil
+    }
+    return (try WeightedProduct(description, end, keepsContent: options.isStored), inputs)
+  }
+
+  /// The weights with their bias and finish, and the step's inputs; the accumulators are proved to stay within 32 bits.
+  func describe(
+    _ node: Node, _ input: Value, _ weights: Weights, _ bias: Value?, _ finish: LinearFinish,
+    _ complete: (inout ConvolutionDescription) -> Void
+  ) throws -> (ConvolutionDescription, AccumulatorFinish, [Int?])? {
     guard let x = try operand(input) else { return nil }
     var weights = weights
     var integers: [Int32]?
@@ -193,11 +204,11 @@ extension Lowering {
     }
     var inputs: [Int?] = [x.slot]
     if case .add(let residual, _) = finish { inputs.append(residual.slot) }
-    return (try WeightedProduct(description, end, keepsContent: options.isStored), inputs)
+    return (description, end, inputs)
   }
 
   /// The weights as int8 [outputs][depth]; nil where they are wider or their scales lie along another axis.
-  private func read(_ tensor: Tensor, _ quantization: LinearQuantization, channelAxis: Int) -> Weights? {
+  func read(_ tensor: Tensor, _ quantization: LinearQuantization, channelAxis: Int) -> Weights? {
     let outputs = tensor.shape[channelAxis]
     if let axis = quantization.axis {
       guard (axis < 0 ? axis + tensor.rank : axis) == channelAxis, quantization.scales.count == outputs else {

@@ -70,6 +70,26 @@ extension Lowering {
     return emit(node, .integer, inputs, MovementStep(node, output: index, fill: fill, LazyKernel(.success(kernel))))
   }
 
+  /// Where: bytes of either input, brought to the same parameters before.
+  func selection(_ node: Node, _ target: QuantizationTarget) throws -> Int? {
+    guard let condition = node.input(0), node.inputs.count == 3,
+      node.inputs.dropFirst().contains(where: { $0.map { source($0) != nil } ?? false })
+    else { return nil }
+    var inputs: [Int?] = [try runtime(condition)]
+    for value in node.inputs.dropFirst() {
+      guard let value else { return nil }
+      if let tensor = constant(value), let values = tensor.floats {
+        let bytes = Tensor(values.map { target.bounded(target.parameters.quantize($0)) }, shape: tensor.shape)
+        inputs.append(constantSlot(.integer(IntegerTensor(plain: bytes))))
+      } else {
+        inputs.append(try integerOrQuantized(value, target, at: node))
+      }
+    }
+    let known = [constant(condition), nil, nil]
+    guard let kernel = try? context.prepare(node, constants: known) else { return nil }
+    return emit(node, .integer, inputs, MovementStep(node, output: 0, fill: nil, LazyKernel(.success(kernel))))
+  }
+
   /// Concatenates bytes that have been brought to the same parameters.
   func concat(_ node: Node, _ target: QuantizationTarget) throws -> Int? {
     let inputs = node.inputs.compactMap { $0 }

@@ -30,6 +30,8 @@ final class Lowering {
   private var constantCache: [Value: Tensor?] = [:]
   private var quantizationCache: [Node: LinearQuantization?] = [:]
   private var named: Set<Value> = []
+  /// The types of all values; nil where the model contradicts itself.
+  lazy var inference: GraphInference? = try? GraphInference(plan.model)
   /// Why a node that could run in integers does not.
   private var reasons: [Node: String] = [:]
 
@@ -57,6 +59,10 @@ final class Lowering {
         quantization(node)?.activation != nil
       {
         _ = try bytes(of: output)
+      } else if node.opType == "QuantizeLinear", options.rounding == .fixed, let output = node.output(0),
+        constant(output) == nil, quantization(node)?.sixteen != nil
+      {
+        _ = try runtime(output)
       }
     }
     for port in graph.outputs { plan.outputSlots.append(try runtime(port.value)) }
@@ -287,7 +293,7 @@ final class Lowering {
       return try integer(input, target)
     case "Conv", "Gemm", "MatMul", "ConvTranspose":
       guard isPrivate(value) else { return refuse(node, "its output is read as float too") }
-      return try linear(node, .requantize(target))
+      return hasSixteen(node) ? nil : try linear(node, .requantize(target))
     case "Add", "Sub", "Sum":
       return try sum(node, value, target)
     case "Mul":
@@ -298,6 +304,8 @@ final class Lowering {
       return try maxPool(node, value, target)
     case "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum":
       return try average(node, target)
+    case "Where":
+      return try selection(node, target)
     default:
       return try movement(node, value, target)
     }
@@ -370,8 +378,12 @@ final class Lowering {
       let slot = try bytes(of: quantized)
       return emit(node, .border, [slot], DequantizeStep(parameters))
     }
+    if source16(value) != nil { return nil }
     switch node.opType {
+    case "QuantizeLinear": return try sixteen(node)
+    case "MatMulInteger", "ConvInteger": return try integerProduct(node)
     case "Conv", "Gemm", "MatMul", "ConvTranspose":
+      if hasSixteen(node) { return try dequantizedWide(value, node) }
       // Accumulators that several readers want are computed once.
       return try isPrivate(value) || value.uses.isEmpty || wideForms[value] == nil
         ? linear(node, .dequantize) : dequantizedWide(value, node)

@@ -71,10 +71,13 @@ public final class ModelFile {
   /// SHA-256 of the file and its external data, in hexadecimal. Reads all weights.
   public var identity: String { model.identity?.sha256 ?? "" }
 
-  /// Whether the graph carries QuantizeLinear or DequantizeLinear nodes.
+  /// Whether the graph carries QuantizeLinear or DequantizeLinear nodes, or operators on quantized tensors.
   public var isQuantized: Bool {
     model.graph.allGraphs.contains { graph in
-      graph.nodes.contains { ["QuantizeLinear", "DequantizeLinear"].contains($0.opType) }
+      graph.nodes.contains {
+        ["QuantizeLinear", "DequantizeLinear", "QGemm", "MatMulInteger", "ConvInteger"].contains($0.opType)
+          || $0.opType.hasPrefix("QLinear")
+      }
     }
   }
 }

@@ -55,7 +55,36 @@ import Testing
     b.output(b.pair(b.node("Gemm", [island, b.weights([5, 4]), b.bias(5)], [Attribute("transB", int: 1)])))
     b.output(b.node("GlobalAveragePool", [joined]))
     b.output(b.node("Gemm", [b.pair(b.node("Flatten", [pooled])), b.weights([3, 96])], [Attribute("transB", int: 1)]))
+    b.output(
+      b.pair(
+        b.node(
+          "ConvTranspose", [pooled, b.weights([6, 2, 3, 2], axis: 1), b.bias(2)],
+          [Attribute("strides", ints: [2, 2]), Attribute("pads", ints: [1, 0, 0, 1])])))
+    for output in Self.sixteen(&b, pooled) + Self.integers(&b, pooled) { b.output(output) }
     return (b.model(), [shape])
+  }
+
+  /// Every kind of step on 16-bit codes.
+  private static func sixteen(_ b: inout QDQBuilder, _ x: Value) -> [Value] {
+    let wide = b.pair16(b.node("Tanh", [b.node("Add", [x, b.node("Sigmoid", [x])])]))
+    let conv = b.pair16(b.node("Conv", [wide, b.weights16([4, 6, 2, 2], isSigned: true), b.bias(4)]))
+    let product = b.pair16(b.node("MatMul", [conv, b.weights([3, 3], axis: 1)]))
+    let square = b.pair(b.node("MatMul", [product, conv]))
+    return [square, b.pair16(b.node("MaxPool", [conv], [Attribute("kernel_shape", ints: [2, 2])]))]
+  }
+
+  /// Operators whose results are sums, and the steps on windows of fixed-point codes.
+  private static func integers(_ b: inout QDQBuilder, _ x: Value) -> [Value] {
+    let p = b.parameters(scale: 0.05, zero: 3, .int8)
+    let codes = b.quantize(b.node("Hardmax", [x]), p)
+    let left = b.node(
+      "MatMulInteger", [codes, b.constant("w", Tensor([Int8](repeating: 5, count: 8), shape: [4, 2])), p[1]])
+    let right = b.node(
+      "ConvInteger", [codes, b.constant("w", Tensor([Int8](repeating: -7, count: 12), shape: [2, 6, 1, 1])), p[1]])
+    let scales = b.constant("scales", Tensor([1, 1, 1.5, 2] as [Float], shape: [4]))
+    let resized = b.node("Resize", [x, nil, scales], [Attribute("mode", .string(Array("linear".utf8)))])
+    let cast = [Attribute("to", int: 1)]
+    return [b.node("Cast", [left], cast), b.node("Cast", [right], cast), b.pair(resized)]
   }
 
   /// A region without Q/DQ of its own, with every kind of step on fixed-point codes.
@@ -132,7 +161,9 @@ import Testing
         "activation-product", "max-pool", "average-pool", "reduce", "move", "operator",
         "codes-constant", "codes-table", "codes-quantize", "codes-dequantize", "codes-mask", "codes-scale",
         "codes-clamp", "codes-function", "codes-binary", "codes-softmax", "codes-normalize", "codes-mean",
-        "codes-average-pool", "codes-move",
+        "codes-average-pool", "codes-move", "codes-max-pool", "codes-resize", "convolution-transpose", "convolution-16",
+        "matrix-product-16", "activation-product-16", "codes-import-16", "codes-quantize-16", "integer-matrices",
+        "integer-convolution",
       ] { #expect(kinds.contains(kind), "no step of kind \(kind): the other tests are blind to it") }
     }
   }

@@ -169,6 +169,51 @@ import Testing
     try compare(&b, inputs: [shape], "pools")
   }
 
+  @Test func windowsAndSlopesOfTails() throws {
+    var b = QDQBuilder(seed: 650)
+    let shape = [1, 4, 6, 5]
+    let y = silu(&b, convolution(&b, b.pair(b.input(shape)), 4))
+    let window = [
+      Attribute("kernel_shape", ints: [3, 2]), Attribute("strides", ints: [2, 1]),
+      Attribute("pads", ints: [1, 0, 1, 1]),
+    ]
+    b.output(b.pair(b.node("MaxPool", [y], window)))
+    b.output(b.node("GlobalMaxPool", [y]))
+    let slopes = b.constant("slope", Tensor([Float(0.2), -0.1, 1.5, 0], shape: [4, 1, 1]))
+    b.output(b.pair(b.node("PRelu", [y, slopes])))
+    try compare(&b, inputs: [shape], "windows")
+  }
+
+  /// One, two and three spatial axes; scales and sizes; each way to lay the places.
+  @Test func linearResizing() throws {
+    let ways = ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
+    for seed in 0..<16 {
+      var b = QDQBuilder(seed: UInt64(660 + seed))
+      let spatial = 1 + seed % 3
+      let shape = [2, 3] + (0..<spatial).map { _ in b.int(1...5) }
+      let x = b.pair(b.input(shape))
+      var inputs: [Value?]
+      if seed % 2 == 0 {
+        let choices: [Float] = [2, 1.5, 3, 0.5, 1, 4.0 / 3]
+        let scales: [Float] = [1, 1] + (0..<spatial).map { _ in choices[b.int(0...5)] }
+        // Nothing is resized to nothing.
+        let kept = zip(scales, shape).map { (scale, extent) -> Float in scale * Float(extent) < 1 ? 1 : scale }
+        inputs = [x, nil, b.constant("scales", Tensor(kept, shape: [spatial + 2]))]
+      } else {
+        let sizes: [Int64] = [2, 3] + (0..<spatial).map { _ in Int64(b.int(1...9)) }
+        inputs = [x, nil, nil, b.constant("sizes", Tensor(sizes, shape: [spatial + 2]))]
+      }
+      let y = b.node(
+        "Resize", inputs,
+        [
+          Attribute("mode", .string(Array("linear".utf8))),
+          Attribute("coordinate_transformation_mode", .string(Array(ways[seed / 4].utf8))),
+        ])
+      b.output(seed % 5 == 4 ? y : b.pair(y))
+      try compare(&b, inputs: [shape], "seed \(seed)")
+    }
+  }
+
   /// Channels whose weights are next to nothing beside their bias, as trained networks have them.
   @Test func biasesFarAboveTheWeights() throws {
     for scale in [Float(1e-14), 1e-9] {

@@ -39,8 +39,13 @@ struct QDQBuilder {
 
   /// Scale and zero point constants of an activation.
   mutating func parameters(scale: Float, zero: Int, _ type: ElementType) -> [Value] {
-    let zeroTensor =
-      type == .int8 ? Tensor([Int8(clamping: zero)], shape: []) : Tensor([UInt8(clamping: zero)], shape: [])
+    let zeroTensor: Tensor
+    switch type {
+    case .int8: zeroTensor = Tensor([Int8(clamping: zero)], shape: [])
+    case .int16: zeroTensor = Tensor([Int16(clamping: zero)], shape: [])
+    case .uint16: zeroTensor = Tensor([UInt16(clamping: zero)], shape: [])
+    default: zeroTensor = Tensor([UInt8(clamping: zero)], shape: [])
+    }
     return [constant("scale", Tensor(scalar: scale)), constant("zero", zeroTensor)]
   }
 
@@ -64,6 +69,30 @@ struct QDQBuilder {
     return dequantize(quantize(value, p), p)
   }
 
+  /// Q and DQ in 16 bits over about `range` on either side of zero.
+  mutating func pair16(_ value: Value, range: Float = 3) -> Value {
+    let isSigned = int(0...1) == 0
+    let zero = isSigned ? int(-9000...9000) : int(25000...40000)
+    let p = parameters(scale: range / 32768 * real(1...1.4), zero: zero, isSigned ? .int16 : .uint16)
+    return dequantize(quantize(value, p), p)
+  }
+
+  /// Random 16-bit weights; unsigned ones have one scale and a zero point.
+  mutating func weights16(_ shape: [Int], axis: Int = 0, isSigned: Bool, scale: Float = 2e-5) -> Value {
+    let count = shape.reduce(1, *)
+    guard isSigned else {
+      let values = (0..<count).map { _ in UInt16(clamping: int(0...65535)) }
+      let p = parameters(scale: scale, zero: int(30000...36000), .uint16)
+      return node("DequantizeLinear", [constant("weight", Tensor(values, shape: shape))] + p)
+    }
+    let values = (0..<count).map { _ in Int16(clamping: int(-32768...32767)) }
+    let scales = (0..<shape[axis]).map { _ in scale * real(0.5...2) }
+    return node(
+      "DequantizeLinear",
+      [constant("weight", Tensor(values, shape: shape)), constant("scale", Tensor(scales, shape: [shape[axis]]))],
+      [Attribute("axis", int: axis)])
+  }
+
   /// Random int8 weights behind a DequantizeLinear with a scale for each index of `axis`.
   mutating func weights(_ shape: [Int], axis: Int = 0, scale: ClosedRange<Float> = 0.002...0.01) -> Value {
     let values = (0..<shape.reduce(1, *)).map { _ in Int8(clamping: int(-127...127)) }
@@ -81,10 +110,11 @@ struct QDQBuilder {
     return constant("bias", Tensor(values, shape: [count]))
   }
 
-  func model() -> Model {
+  func model(opset: Int = 17) -> Model {
     let model = Model(graph: graph)
-    model.irVersion = 9
-    model.setOpset(17)
+    model.irVersion = opset > 20 ? 10 : 9
+    model.setOpset(opset)
+    model.setOpset(1, domain: "com.microsoft")
     return model
   }
 }

@@ -10,7 +10,8 @@ found() {
   clang --target=x86_64-linux-gnu -O2 -c "$root/Sources/CKernels/integer/$1" -o "$scratch/o.o" -I"$root/Sources/CKernels/include"
   llvm-objdump -d --no-show-raw-insn "$scratch/o.o" | grep -E "$pattern" | head -5
 }
-for file in ck_int_reference.c ck_int_pool.c ck_int_tile_portable.c ck_int_transpose.c ck_int_wide.c; do
+for file in ck_int_reference.c ck_int_pool.c ck_int_tile_portable.c ck_int_transpose.c ck_int_wide.c \
+  ck_int_wide_windows.c ck_int_sixteen.c ck_int_transposed.c; do
   hits=$(found "$file")
   if [ -n "$hits" ]; then
     echo "$file: floating-point instructions:"

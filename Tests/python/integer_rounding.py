@@ -1,7 +1,8 @@
 """`onnxq build --rounding float32` computes as onnxruntime does: quantized operators, bit for bit.
 
 Random cases of each operator between DequantizeLinear and QuantizeLinear, all of which onnxruntime runs as one integer kernel (QLinear*);
-the codes that come out are equal. Then whole networks, ours for onnxruntime and those that came quantized. onnxruntime's sums are exact
+the codes that come out are equal, and so are those of the model of QLinear operators that onnxruntime makes of it. Then whole networks, ours
+for onnxruntime in both forms and those that came quantized. onnxruntime's sums are exact
 wherever they do not saturate inside: operands of one signedness, and unsigned activations with signed weights where the processor has VNNI.
 usage: integer_rounding.py [--cases N] [--seed S] [OPERATOR...]
 """
@@ -184,10 +185,12 @@ def unary(operator, **attributes):
 
 
 class Fused:
-    """The model as onnxruntime optimizes it, signed activations included."""
+    """The model as onnxruntime optimizes it, signed activations included; without its own layouts where it is to be read again."""
 
-    def __init__(self, path, result):
+    def __init__(self, path, result, portable=False):
         options = onnxruntime.SessionOptions()
+        if portable:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         options.optimized_model_filepath = str(result)
         options.intra_op_num_threads = 2
         options.log_severity_level = 3
@@ -208,36 +211,51 @@ OPERATORS = {
 WEIGHTED = ("Conv", "MatMul", "Gemm")
 
 
-def whole(report, entry, folder):
+def qlinear(report, name, case, path, folder):
+    """Our result on the QLinear form that onnxruntime made of a case; None where it cannot be read or stays float."""
+    Fused(path, folder / "qlinear.onnx", portable=True)
+    outcome = onnxq("build", folder / "qlinear.onnx", "-o", folder / "qlinear.engine", "--rounding", "float32", "--format", "json")
+    if not report.check(f"{name}: build of the QLinear form", outcome.code == 0, outcome):
+        return None
+    islands = {row["op_type"] for row in outcome.json["float_islands"]}
+    if not report.check(f"{name}: QLinear form in integers", not islands, outcome.json["float_islands"]):
+        return None
+    return run_model(folder / "qlinear.engine", case.sample, folder / "run")["y"]
+
+
+def whole(report, entry, folder, form="qdq"):
     """A model for onnxruntime, ours or one that came quantized: outputs that differ, in all and by how much."""
     model = entry.path
+    name = entry.name if form == "qdq" else f"{entry.name} ({form})"
     if entry.kind == "main":
         data = write_samples(folder / "calibration", entry.calibration(16))
         model = folder / "model.qdq.onnx"
         # Float islands would differ in summation order; without rescue there are fewest.
-        outcome = onnxq("insert-qdq", entry.path, "--data", data, "-t", "onnxruntime", "-o", model, "--rescue", "none")
-        if not report.check(f"{entry.name}: insert-qdq", outcome.code == 0, outcome):
+        outcome = onnxq(
+            "insert-qdq", entry.path, "--data", data, "-t", "onnxruntime", "-o", model, "--rescue", "none", "--quant-format", form
+        )
+        if not report.check(f"{name}: insert-qdq", outcome.code == 0, outcome):
             return
     engine = folder / "model.engine"
     outcome = onnxq("build", model, "-o", engine, "--rounding", "float32", "--format", "json")
-    if not report.check(f"{entry.name}: build", outcome.code == 0, outcome):
+    if not report.check(f"{name}: build", outcome.code == 0, outcome):
         return
     islands = sorted({row["op_type"] for row in outcome.json["float_islands"]})
     try:
         peer = Fused(model, folder / "fused.onnx")
     except Exception as error:  # onnxruntime raises several types
-        report.check(f"{entry.name}: onnxruntime", False, error)
+        report.check(f"{name}: onnxruntime", False, error)
         return
     elements = differing = 0
     largest = 0.0
     for sample in entry.evaluation(2):
         expected, got = peer.run(sample), run_model(engine, sample, folder / "run")
-        for name, wanted in expected.items():
+        for output, wanted in expected.items():
             elements += wanted.size
-            differing += numpy.count_nonzero(wanted != got[name])
-            largest = max(largest, float(numpy.max(numpy.abs(wanted.astype(float) - got[name])) / (numpy.max(numpy.abs(wanted)) or 1)))
+            differing += numpy.count_nonzero(wanted != got[output])
+            largest = max(largest, float(numpy.max(numpy.abs(wanted.astype(float) - got[output])) / (numpy.max(numpy.abs(wanted)) or 1)))
     report.line(
-        f"  {entry.name:24} {differing} of {elements} outputs differ, by {largest:.2g} of the largest at most"
+        f"  {name:36} {differing} of {elements} outputs differ, by {largest:.2g} of the largest at most"
         + (f"; in float here: {', '.join(islands)}" if islands else "")
     )
     if not has_vnni():
@@ -246,7 +264,7 @@ def whole(report, entry, folder):
         report.line(f"    not held: {FLOAT_WITHIN[entry.name]} are float in the middle of the network")
     else:
         equal = differing == 0 if entry.name in EXACT else largest <= TAIL
-        report.check(f"{entry.name}: equal", equal, f"{differing} differ, by {largest:.2g}")
+        report.check(f"{name}: equal", equal, f"{differing} differ, by {largest:.2g}")
 
 
 def main():
@@ -282,15 +300,19 @@ def main():
                     report.check(f"{name}: in integers there", "DequantizeLinear" not in peer.operators, peer.operators)
                     expected = peer.run(case.sample)["y"]
                     got = run_model(engine, case.sample, folder / "run")["y"]
+                    again = qlinear(report, name, case, path, folder)
                 differing = numpy.count_nonzero(expected != got)
                 elements += expected.size
                 wrong += differing
                 report.check(name, differing == 0, f"{differing} of {expected.size} codes differ")
+                if again is not None:
+                    report.check(f"{name}: as QLinear", numpy.array_equal(expected, again), "other codes than from Q/DQ")
             report.line(f"  {operator:18} {activation} x {weights}: {wrong} of {elements} codes differ")
     if not options.operators:
         for entry in zoo.entries(kinds=("main", "q")):
-            with tempfile.TemporaryDirectory() as folder:
-                whole(report, entry, pathlib.Path(folder))
+            for form in ("qdq", "qoperator") if entry.kind == "main" else ("qdq",):
+                with tempfile.TemporaryDirectory() as folder:
+                    whole(report, entry, pathlib.Path(folder), form)
     report.finish()
 
 

@@ -6,4 +6,7 @@
 #include "ck_statistics.h"
 #include "ck_blocks.h"
 #include "ck_integer.h"
+#include "ck_integer_float32.h"
+#include "ck_integer_sixteen.h"
+#include "ck_integer_transposed.h"
 #include "ck_integer_wide.h"

@@ -68,6 +68,21 @@ void ck_wide_mean(const int32_t *x, int64_t outer, int64_t count, int64_t inner,
 void ck_wide_average_pool(
     const ck_int_pool_shape *s, const ck_int_conv_geometry *g, const int32_t *x, const int32_t *divisor, int32_t *y);
 
+// Maximum over the window's elements inside the input, channels last; `none` where there is none.
+void ck_wide_max_pool(
+    const ck_int_pool_shape *s, const ck_int_conv_geometry *g, const int32_t *x, int32_t none, int32_t *y);
+
+// Linear interpolation along up to three axes, one rounding of the exact weighted sum. Output index o of axis d takes the
+// input indices low[d][o] and high[d][o] with the weights denominator[d] - weight[d][o] and weight[d][o]; the product of the
+// denominators is below 2^31. x: [outer][input][inner], y: [outer][output][inner].
+typedef struct {
+  int64_t outer, inner;
+  int64_t input[3], output[3];
+  const int32_t *low[3], *high[3], *weight[3];
+  int32_t denominator[3];
+} ck_wide_resampling;
+void ck_wide_resize(const ck_wide_resampling *r, const int32_t *x, int32_t *y);
+
 // [batch][rows][columns] to [batch][columns][rows].
 void ck_wide_transpose(const int32_t *x, int64_t batch, int64_t rows, int64_t columns, int32_t *y);
 

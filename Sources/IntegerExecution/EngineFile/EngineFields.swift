@@ -113,6 +113,11 @@ struct FieldReader {
     return fields[position - 1].field
   }
 
+  /// The field that comes next where it has this name.
+  func peek(_ name: String) -> EngineField? {
+    position < fields.count && fields[position].name == name ? fields[position].field : nil
+  }
+
   mutating func intsIfPresent(_ name: String) throws(EngineFileError) -> [Int]? {
     guard let field = next(name) else { return nil }
     guard case .ints(let values) = field else { throw damaged("'\(name)' is no list of integers") }

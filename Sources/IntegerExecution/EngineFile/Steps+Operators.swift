@@ -26,7 +26,9 @@ struct MovementStep: StoredOperation {
 
   /// Whether the step's input at `index` holds bytes with the tensor's parameters, which the kernel must not take as
   /// known.
-  static func isQuantized(_ index: Int, of node: Node) -> Bool { index == 0 || (node.opType == "Pad" && index == 2) }
+  static func isQuantized(_ index: Int, of node: Node) -> Bool {
+    node.opType == "Where" ? index > 0 : index == 0 || (node.opType == "Pad" && index == 2)
+  }
 
   func store(_ fields: inout FieldWriter) {
     fields.put("operator", int: fields.operators.add(node))
@@ -53,7 +55,11 @@ struct MovementStep: StoredOperation {
     var values = arguments.map { argument -> RuntimeValue? in
       if case .runtime(let value) = argument { value } else { nil }
     }
-    values[0] = .tensor(try integerInput(arguments, 0).plain(context.pool).bytes)
+    // Where's condition alone comes before its bytes.
+    for index in arguments.indices where Self.isQuantized(index, of: node) {
+      if case .integer(let bytes)? = arguments[index] { values[index] = .tensor(bytes.plain(context.pool).bytes) }
+    }
+    _ = try integerInput(arguments, node.opType == "Where" ? 1 : 0)
     if let fill, values.count > 2 { values[2] = .tensor(Tensor(scalar: fill)) }
     let evaluation = EvaluationContext(
       threads: context.threads, pool: context.pool, outputCount: node.outputs.count)

@@ -114,6 +114,7 @@ struct AveragePoolStep: StoredOperation {
       throw ExecutionError(.failed, "a window of \(pool.window.kernel) may exceed a 32-bit sum")
     }
     _ = try context.elementCount(pool.shape[0], pixels, channels, 4)
+    if scale.rounding == .binary32, window != nil { return [.integer(float32(x, pool, context))] }
     var sums = [Int32](repeating: 0, count: try context.elementCount(pool.shape[0], pixels, channels))
     var counts = [Int32](repeating: 0, count: pixels)
     x.bytes.withElements(UInt8.self) {
@@ -134,6 +135,21 @@ struct AveragePoolStep: StoredOperation {
       }
     }
     return [.integer(IntegerTensor(bytes, shape: pool.shape, isChannelsLast: true))]
+  }
+
+  /// Means as onnxruntime takes them: of reals, one after the other.
+  private func float32(_ x: IntegerTensor, _ pool: PoolRun, _ context: StepContext) -> IntegerTensor {
+    let divisors = includesPadding ? pool.paddedCounts() : nil
+    let bytes = Tensor(of: UInt8.self, shape: pool.storedShape, pool: context.pool) { out in
+      x.bytes.withElements(UInt8.self) {
+        var geometry = pool.geometry.c
+        var shape = pool.window.c(channels: x.shape[1])
+        ck_int_average_pool_float32(
+          &shape, &geometry, $0.baseAddress, scale.input.zero, scale.input.scale, divisors,
+          scale.target.parameters.scale, scale.target.output, out.baseAddress)
+      }
+    }
+    return IntegerTensor(bytes, shape: pool.shape, isChannelsLast: true)
   }
 }
 

@@ -45,6 +45,9 @@ enum StoredOperationCatalog {
     WideImportStep.self, WideLookupStep.self, WideQuantizeStep.self, WideDequantizeStep.self, WideBorderStep.self,
     WideScaleStep.self, WideClampStep.self, WideFunctionStep.self, WideBinaryStep.self, WideSoftmaxStep.self,
     WideNormalizationStep.self, WideMeanStep.self, WideAveragePoolStep.self, WideMovementStep.self,
+    WideMaxPoolStep.self, WideResizeStep.self, TransposedConvolutionStep.self, SplitConvolutionStep.self,
+    SplitMatrixProductStep.self, SplitActivationProductStep.self, SixteenImportStep.self, SixteenExportStep.self,
+    IntegerMatricesStep.self, IntegerConvolutionStep.self,
   ]
 
   static let byKind = Dictionary(uniqueKeysWithValues: types.map { ($0.kind, $0) })

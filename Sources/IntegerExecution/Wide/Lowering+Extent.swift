@@ -1,5 +1,6 @@
 import ONNXGraph
 import ONNXTensor
+import OperatorLibrary
 
 extension Lowering {
   /// The extent of an axis counted from the last one (0), where constants and declared types say it for all inputs.
@@ -10,6 +11,11 @@ extension Lowering {
       return Int(exactly: known)
     }
     if let tensor = constant(value) { return axis < tensor.rank ? tensor.shape[tensor.rank - 1 - axis] : nil }
+    if let shape = inference?.type(of: value)?.tensorType?.shape, axis < shape.count,
+      case .value(let known) = shape[shape.count - 1 - axis].extent, known > 0
+    {
+      return Int(exactly: known)
+    }
     guard let node = value.producer, depth < 16, value === node.output(0) else { return nil }
     switch node.opType {
     case "QuantizeLinear", "DequantizeLinear", "Relu", "Clip", "Identity", "Softmax", "LayerNormalization":

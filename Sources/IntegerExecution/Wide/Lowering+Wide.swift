@@ -57,12 +57,13 @@ extension Lowering {
     if let tensor = constant(value) { return wideConstant(tensor) }
     guard let node = value.producer else { return nil }
     if let (quantized, parameters) = source(value) { return try wideSource(node, quantized, parameters) }
+    if let (quantized, parameters) = source16(value) { return try wideSource16(node, quantized, parameters) }
     guard node.canonicalDomain.isEmpty || node.canonicalDomain == "com.microsoft", value === node.output(0) else {
       return try wideMovement(node, value)
     }
     switch node.opType {
     case "Conv", "Gemm", "MatMul", "ConvTranspose":
-      return try wideProduct(node) { try linear(node, .wide($0)) }
+      return hasSixteen(node) ? try wideSplit(node) : try wideProduct(node) { try linear(node, .wide($0)) }
     case "Relu", "Clip":
       guard let bounds = clampBounds(node), let x = try node.input(0).flatMap(wide) else { return nil }
       let low = bounds.low.map(Double.init) ?? -.infinity
@@ -81,6 +82,9 @@ extension Lowering {
     case "LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization": return try wideNormalization(node)
     case "GlobalAveragePool", "ReduceMean": return try wideMean(node)
     case "AveragePool": return try wideAveragePool(node)
+    case "MaxPool", "GlobalMaxPool": return try wideMaxPool(node)
+    case "Resize", "Upsample":
+      if !isMovement(node) { return try wideResize(node) }
     case "Concat": return try wideConcat(node)
     case "Add":
       if let form = try wideProduct(node, { try biasedProduct(node, .wide($0)) }) { return form }
@@ -88,6 +92,7 @@ extension Lowering {
     }
     if Self.elementwise.contains(node.opType) {
       if let form = try wideScaled(node) { return form }
+      if node.opType == "PRelu", let form = try widePRelu(node) { return form }
       if let form = try wideFunction(value, node) { return form }
       return try wideBinary(node)
     }
