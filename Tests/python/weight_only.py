@@ -3,6 +3,7 @@ what its own MatMulNBits quantizer gives at the same bits and block.
 
 usage: weight_only.py [--large]      --large: also a model of 4 GiB, its time and its memory
 """
+import json
 import logging
 import os
 import pathlib
@@ -237,6 +238,22 @@ def large_model(folder, gibibytes=4):
     return size * size * 4
 
 
+# A process begins with the peak of the one that started it, so a small one stands between.
+MEASURE = """
+import json, os, subprocess, sys, time
+started = time.monotonic()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(json.dumps([status, time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024]))
+"""
+
+
+def measured(arguments, folder):
+    """Exit status, seconds, seconds of processors and peak bytes of one run of onnxq."""
+    command = [sys.executable, "-c", MEASURE, str(ONNXQ), *arguments]
+    return json.loads(subprocess.run(command, cwd=folder, check=True, capture_output=True).stdout)
+
+
 def large(folder):
     largest = large_model(folder)
     copies = []
@@ -247,17 +264,11 @@ def large(folder):
         copies.append(time.monotonic() - started)
         (folder / "copy.data").unlink()
     for arguments in (["int4", "--block", "32", "--method", "rtn"], ["int8", "--method", "rtn"], ["int4", "--block", "32"]):
-        started = time.monotonic()
-        process = subprocess.Popen(
-            [str(ONNXQ), "insert-qdq", "large.onnx", "--weights", *arguments, "-o", "out.onnx"], cwd=folder,
-            stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - started
-        peak = usage.ru_maxrss * 1024
+        status, seconds, processors, peak = measured(["insert-qdq", "large.onnx", "--weights", *arguments, "-o", "out.onnx"], folder)
         what = " ".join(arguments)
         check(status == 0, f"4 GiB {what}: status {status}")
         check(peak < 300e6 + largest, f"4 GiB {what}: peak {peak / 1e6:.0f} MB, largest tensor {largest / 1e6:.0f} MB")
-        text = f"4 GiB {what}: {seconds:.1f} s ({usage.ru_utime + usage.ru_stime:.1f} s of processors), copying {min(copies):.1f} to {max(copies):.1f} s"
+        text = f"4 GiB {what}: {seconds:.1f} s ({processors:.1f} s of processors), copying {min(copies):.1f} to {max(copies):.1f} s"
         if "rtn" in arguments:
             check(seconds < 2 * max(copies), text)
         else:

@@ -249,6 +249,17 @@ struct TensorRTRules {
           "\(tensor.name) is quantized by \(node.label) and otherwise by \(other.node.label)")
       }
     }
+    let shared = context.graph.nodes.first { node in
+      guard let quantizer = context.dequantize(node), !context.isConstantOperand(quantizer.node.output(0)) else {
+        return false
+      }
+      return (node.output(0)?.consumers ?? []).count { Self.weighted.contains($0.opType) } > 1
+    }
+    if let shared, let tensor = shared.output(0) {
+      add(
+        .trtRefit, shared, tensor,
+        "\(tensor.name) has several readers, perhaps others too: their equal scales are frozen")
+    }
   }
 
   /// The DQ before a value, looked for through operators that commute with it.
