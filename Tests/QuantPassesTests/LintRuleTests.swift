@@ -122,7 +122,7 @@ struct LintRuleTests {
       $0.network()
     },
     Case("QDQ002", "integer") {
-      $0.network(Grid(scales: [1e-40]))
+      $0.network(Grid(scales: [.leastNonzeroMagnitude]))
     } keeps: {
       $0.network()
     },

@@ -207,7 +207,9 @@ struct TensorRTRules {
     {
       add(.trtPartial, node.input(data == nil ? 0 : 1), "\(node.label) has one quantized input: it runs in float")
     }
-    if ["Relu", "Clip", "LeakyRelu"].contains(node.opType), let data, let quantize = data.node.input(0)?.producer,
+    // The accelerator wants a scale on every tensor that no activation absorbs.
+    let fusing = isDLA ? ["Relu", "Clip"] : ["Relu", "Clip", "LeakyRelu"]
+    if fusing.contains(node.opType), let data, let quantize = data.node.input(0)?.producer,
       let before = quantize.input(0)?.producer, before.isStandard("Conv", "ConvTranspose", "Gemm")
     {
       add(.trtInside, node.input(0), "Q/DQ between \(before.label) and \(node.label) keep the two from fusing")
