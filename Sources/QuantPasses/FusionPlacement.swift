@@ -138,7 +138,7 @@ struct FusionPlacement {
     guard let value = edge.node.input(edge.index), !view.isDequantized(value),
       let pad = view.producer(view.tensor(value)),
       pad.isStandard("Pad"), forms.movementObstacle(pad) == nil, let source = pad.input(0),
-      !view.isConstant(view.tensor(source)), view.pairs[view.tensor(value)] == nil
+      !view.isConstant(view.tensor(source)), view.pairs[view.tensor(value)] == nil || view.isDequantized(source)
     else { return (edge, false) }
     return (Edge(node: pad, index: 0), true)
   }

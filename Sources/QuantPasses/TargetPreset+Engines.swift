@@ -26,7 +26,7 @@ extension TargetPreset {
     arithmetic: [
       "Add", "Sub", "Mul", "Max", "Min", "AveragePool", "GlobalAveragePool", "Concat", "Sigmoid", "Tanh", "LeakyRelu",
     ],
-    movement: commuting.union(["Resize"]), absorbed: ["Relu", "Clip"], fusesMatMulBias: true)
+    movement: commuting.union(["Resize"]), absorbed: ["Relu", "Clip"], sharing: ["Concat"], fusesMatMulBias: true)
 
   /// The CPU provider on x64 with VNNI.
   package static let onnxRuntime = TargetPreset(

@@ -104,6 +104,22 @@ struct LintRuleTests {
     b.output("y")
   }
 
+  private static func deepActivation(_ b: inout GraphBuilder, _ opType: String) {
+    b.network(.int8)
+    b.node(opType, ["y"], ["r"])
+    b.graph.outputs = []
+    b.output("r")
+  }
+
+  private static func joined(_ b: inout GraphBuilder, _ second: Grid) {
+    b.input("x", [1, 4])
+    b.input("z", [1, 4])
+    b.pair("x", "xd", .int8)
+    b.pair("z", "zd", second)
+    b.node("Concat", ["xd", "zd"], ["y"], [Attribute("axis", int: 1)])
+    b.output("y")
+  }
+
   private static func between(
     _ b: inout GraphBuilder, _ opType: String, _ data: Grid = .uint8, _ output: Grid? = nil,
     _ attributes: [Attribute] = []
@@ -133,6 +149,18 @@ struct LintRuleTests {
       $0.output("y")
     } keeps: {
       $0.network()
+    },
+    Case("QDQ003", "qnn") {
+      $0.input("x", [4])
+      $0.pair("x", "a")
+      $0.pair("a", "y", Grid(scales: [0.2]))
+      $0.output("y")
+    } keeps: {
+      // Eight bits become sixteen.
+      $0.input("x", [4])
+      $0.pair("x", "a")
+      $0.pair("a", "y", Grid(type: .uint16, scales: [0.0004]))
+      $0.output("y")
     },
     Case("QDQ004", "integer") {
       $0.input("x", [4])
@@ -406,11 +434,12 @@ struct LintRuleTests {
       soundSigned(&$0)
     },
     Case("TRT103", "tensorrt") {
-      $0.network(.int8)
-      $0.node("Relu", ["y"], ["r"])
-      $0.output("r")
+      deepActivation(&$0, "Relu")
     } keeps: {
-      soundSigned(&$0)
+      // Others read the sum as well: there is nothing to fuse.
+      deepActivation(&$0, "Relu")
+      $0.node("Tanh", ["c"], ["t"])
+      $0.output("t")
     },
     Case("TRT104", "tensorrt") {
       $0.network(.int8)
@@ -429,19 +458,9 @@ struct LintRuleTests {
       soundSigned(&$0)
     },
     Case("TRT108", "tensorrt") {
-      $0.input("x", [1, 4])
-      $0.input("z", [1, 4])
-      $0.pair("x", "xd", .int8)
-      $0.pair("z", "zd", .int8(0.2))
-      $0.node("Concat", ["xd", "zd"], ["y"], [Attribute("axis", int: 1)])
-      $0.output("y")
+      joined(&$0, .int8(0.2))
     } keeps: {
-      $0.input("x", [1, 4])
-      $0.input("z", [1, 4])
-      $0.pair("x", "xd", .int8)
-      $0.pair("z", "zd", .int8)
-      $0.node("Concat", ["xd", "zd"], ["y"], [Attribute("axis", int: 1)])
-      $0.output("y")
+      joined(&$0, .int8)
     },
     Case("TRT109", "tensorrt") {
       $0.input("x", [1, 4, 4, 4])
@@ -458,6 +477,22 @@ struct LintRuleTests {
       between(&$0, "Softmax", .int8)
     } keeps: {
       between(&$0, "AveragePool", .int8, nil, [Attribute("kernel_shape", ints: [2, 2])])
+    },
+    // The accelerator wants a scale on every tensor that no activation absorbs.
+    Case("TRT103", "tensorrt-dla") {
+      deepActivation(&$0, "Relu")
+    } keeps: {
+      deepActivation(&$0, "LeakyRelu")
+    },
+    Case("TRT108", "tensorrt-dla") {
+      joined(&$0, .int8(0.2))
+    } keeps: {
+      joined(&$0, .int8)
+    },
+    Case("TRT110", "tensorrt-dla") {
+      between(&$0, "Softmax", .int8)
+    } keeps: {
+      between(&$0, "Sigmoid", .int8)
     },
     // The accelerator takes uint8, with zero points.
     Case("TRT003", "tensorrt-dla") {

@@ -210,11 +210,12 @@ struct TensorRTRules {
     // The accelerator wants a scale on every tensor that no activation absorbs.
     let fusing = isDLA ? ["Relu", "Clip"] : ["Relu", "Clip", "LeakyRelu"]
     if fusing.contains(node.opType), let data, let quantize = data.node.input(0)?.producer,
-      let before = quantize.input(0)?.producer, before.isStandard("Conv", "ConvTranspose", "Gemm")
+      let sum = quantize.input(0), let before = sum.producer, before.isStandard("Conv", "ConvTranspose", "Gemm"),
+      sum.consumers.count == 1, data.node.output(0)?.consumers.count == 1
     {
       add(.trtInside, node.input(0), "Q/DQ between \(before.label) and \(node.label) keep the two from fusing")
     }
-    if node.opType == "Add", let data, let second {
+    if node.opType == "Add", !isDLA, let data, let second {
       let sources = [data, second].map { $0.node.input(0)?.producer?.input(0)?.producer }
       if sources.contains(where: { $0.map { $0.isStandard("Conv") } ?? false }) {
         add(
@@ -228,12 +229,14 @@ struct TensorRTRules {
         add(.trtConcat, node.output(0), "the inputs of \(node.label) have \(Set(scales).count) different scales")
       }
     }
-    if node.isStandard("Conv"), let data, let pad = data.node.input(0)?.producer?.input(0)?.producer,
+    if node.isStandard("Conv"), !isDLA, let data, let pad = data.node.input(0)?.producer?.input(0)?.producer,
       pad.isStandard("Pad")
     {
       add(.trtPad, node.input(0), "Q/DQ between \(pad.label) and \(node.label)")
     }
-    if Self.unsuited.contains(node.opType), data != nil, !context.quantizes(node.output(0)).isEmpty {
+    let isUnsuited =
+      Self.unsuited.contains(node.opType) && !(isDLA && TargetPreset.tensorRTDLA.arithmetic.contains(node.opType))
+    if isUnsuited, data != nil, !context.quantizes(node.output(0)).isEmpty {
       add(.trtUnsuited, node.output(0), "\(node.label) is between Q/DQ and has no int8 form worth having")
     }
   }
