@@ -79,6 +79,7 @@ interop: build venv
 	$(PYTHON) Tests/python/weight_only.py
 	$(PYTHON) Tests/python/lint_prediction.py
 	$(PYTHON) Tests/python/strip_and_fix.py
+	$(PYTHON) Tests/python/random_graphs.py
 
 accuracy: build venv
 	$(PYTHON) Tests/python/accuracy.py
@@ -117,8 +118,9 @@ test-full: test
 	$(PYTHON) Tests/python/compare_with_onnxruntime.py --samples 50
 	$(PYTHON) Tests/python/lint_prediction.py --all
 	$(PYTHON) Tests/python/fused_macs.py --runs 50
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check openvino==2026.4.1
-	$(PYTHON) Tests/python/openvino_precision.py
+	$(PYTHON) Tests/python/random_graphs.py --count 500 --seed $(CAMPAIGN_SEED)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check openvino==2026.4.1 nncf==3.4.0
+	$(PYTHON) Tests/python/openvino_precision.py --runs 100
 	$(MAKE) peers
 	$(MAKE) bench
 

@@ -70,7 +70,10 @@ struct FusionPlacement {
       return plan.leave(node, .noRole, "all its operands are constants")
     }
     let (edge, isBehindPad) = beforePad(Edge(node: node, index: 0))
-    guard try want(edge, isBehindPad ? target.rules.pad : target.rules.weighted, for: node) else { return }
+    let isCentered = target.centered != nil && node.opType == "ConvTranspose"
+    let rule = isCentered ? target.rules.centered : isBehindPad ? target.rules.pad : target.rules.weighted
+    guard try want(edge, rule, for: node) else { return }
+    if isCentered, let read = edge.node.input(edge.index) { plan.centered.insert(view.tensor(read)) }
     quantized.insert(node)
     if let smallnessReason, target.needsTensorCoreShapes, let rule = target.rules.shape {
       plan.quantize(
@@ -102,7 +105,15 @@ struct FusionPlacement {
       case .unusable: break
       }
     }
-    for edge in edges { guard try want(edge, target.rules.weighted, for: node) else { return } }
+    for edge in edges {
+      let rule = target.centered == nil ? target.rules.weighted : target.rules.centered
+      guard try want(edge, rule, for: node) else { return }
+    }
+    for edge in edges where target.centered != nil {
+      guard let tensor = edge.node.input(edge.index).map(view.tensor) else { continue }
+      plan.centered.insert(tensor)
+      if edge.index == 1 { plan.signed.insert(tensor) }
+    }
     quantized.insert(node)
     plan.quantize(node, target.rules.weighted)
   }
@@ -127,7 +138,7 @@ struct FusionPlacement {
     guard let value = edge.node.input(edge.index), !view.isDequantized(value),
       let pad = view.producer(view.tensor(value)),
       pad.isStandard("Pad"), forms.movementObstacle(pad) == nil, let source = pad.input(0),
-      !view.isConstant(view.tensor(source)), view.pairs[view.tensor(value)] == nil
+      !view.isConstant(view.tensor(source)), view.pairs[view.tensor(value)] == nil || view.isDequantized(source)
     else { return (edge, false) }
     return (Edge(node: pad, index: 0), true)
   }

@@ -33,6 +33,9 @@ struct PlacementPlan {
   var tensors: [(tensor: Value, rule: PlacementRule)] = []
   var weights: [Weight] = []
   var weighted: [Weighted] = []
+  /// Tensors that an operator without zero points reads (`TargetPreset.centered`); those in `signed` must be int8.
+  var centered = Set<Value>()
+  var signed = Set<Value>()
   /// Constant operands on the activation grid.
   var constants: [Edge] = []
   var groups = TensorGroups()

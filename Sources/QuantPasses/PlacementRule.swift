@@ -78,6 +78,13 @@ package struct PlacementRule: Sendable, Hashable {
   package static let openVINOPad = PlacementRule(
     "OV-P05", "Between Pad and a convolution there is no Q/DQ; the input of the Pad is quantized.")
 
+  package static let openVINOCentered = PlacementRule(
+    "OV-P06",
+    "Factors of a product of two activations and inputs of ConvTranspose have zero point 0: int8 symmetric, or uint8 where "
+      + "nothing is negative and it is no second factor.")
+  package static let openVINOUnit = PlacementRule(
+    "OV-P07", "A scale of exactly 1 with zero point 0 becomes the next larger number: the engine drops such a pair.")
+
   package static let fusedInputs = PlacementRule(
     "REG-P01", "All inputs of weighted operators are quantized.")
   package static let fusedOutputs = PlacementRule(
@@ -105,7 +112,8 @@ package struct PlacementRule: Sendable, Hashable {
       existing, noRole, nested, elementType, noData, drowned, selected, weight, weightForm, biasCorrection, sharedScale,
       fanOut, constant, rescued, tensorRTWeighted, tensorRTFusion, tensorRTResidual, tensorRTPooling, tensorRTCommuting,
       tensorRTConcat, tensorRTPad, tensorRTProduct, tensorRTShape, fusedInputs, fusedOutputs, absorbed, between,
-      openVINOWeighted, openVINOFusion, openVINOResidual, openVINOPooling, openVINOPad, reducedWeight, override,
+      openVINOWeighted, openVINOFusion, openVINOResidual, openVINOPooling, openVINOPad, openVINOCentered, openVINOUnit,
+      reducedWeight, override,
       integerBias, fixedRange, matMulBias, everyTensor, reachable,
     ] + weightOnly
 }
@@ -117,6 +125,8 @@ package struct FusionRules: Sendable {
   package var residual: PlacementRule
   package var pooling: PlacementRule
   package var pad: PlacementRule
+  /// Activations that may have no zero point, where the target has a grid of its own for them.
+  package var centered: PlacementRule
   /// Products of two activations; nil where the target quantizes them.
   package var product: PlacementRule?
   /// Weighted operators too small for the engine's integer units stay float; nil where size does not matter.
@@ -124,9 +134,9 @@ package struct FusionRules: Sendable {
 
   package static let tensorRT = FusionRules(
     weighted: .tensorRTWeighted, fusion: .tensorRTFusion, residual: .tensorRTResidual, pooling: .tensorRTPooling,
-    pad: .tensorRTPad, product: .tensorRTProduct, shape: .tensorRTShape)
+    pad: .tensorRTPad, centered: .tensorRTWeighted, product: .tensorRTProduct, shape: .tensorRTShape)
 
   package static let openVINO = FusionRules(
     weighted: .openVINOWeighted, fusion: .openVINOFusion, residual: .openVINOResidual, pooling: .openVINOPooling,
-    pad: .openVINOPad)
+    pad: .openVINOPad, centered: .openVINOCentered)
 }

@@ -73,9 +73,7 @@ struct RegionPlacement {
       plan.leave(node, .noRole, "domain '\(node.canonicalDomain)' has no role for \(target.name)")
       return nil
     }
-    let outputs = node.outputs.compactMap { $0 }.filter {
-      view.uses[$0] != nil || view.outputs.contains($0) || view.pairs[$0] != nil
-    }
+    let outputs = node.outputs.compactMap { $0 }.filter(isRead)
     if target.weighted.contains(node.opType) { return weightedHead(node, outputs) }
     if target.movement.contains(node.opType) {
       if let obstacle = forms.movementObstacle(node) {
@@ -134,6 +132,10 @@ struct RegionPlacement {
     }
   }
 
+  private func isRead(_ value: Value) -> Bool {
+    view.uses[value] != nil || view.outputs.contains(value) || view.pairs[value] != nil
+  }
+
   private func bias(_ node: Node) -> Edge? {
     node.opType == "MatMul" ? forms.matMulBias(node) : Edge(node: node, index: 2)
   }
@@ -154,7 +156,7 @@ struct RegionPlacement {
         target.absorbed.contains(next.opType) && uses[0].index == 0 && forms.absorbedBounds(next) != nil
       guard isBias || isActivation else { return }
       unit.nodes.append(next)
-      unit.outputs = [result]
+      unit.outputs = isRead(result) ? [result] : []
     }
   }
 

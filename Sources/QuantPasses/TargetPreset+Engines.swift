@@ -26,7 +26,7 @@ extension TargetPreset {
     arithmetic: [
       "Add", "Sub", "Mul", "Max", "Min", "AveragePool", "GlobalAveragePool", "Concat", "Sigmoid", "Tanh", "LeakyRelu",
     ],
-    movement: commuting.union(["Resize"]), absorbed: ["Relu", "Clip"], fusesMatMulBias: true)
+    movement: commuting.union(["Resize"]), absorbed: ["Relu", "Clip"], sharing: ["Concat"], fusesMatMulBias: true)
 
   /// The CPU provider on x64 with VNNI.
   package static let onnxRuntime = TargetPreset(
@@ -54,11 +54,16 @@ extension TargetPreset {
     return target
   }()
 
-  package static let openVINO = TargetPreset(
-    name: "openvino", activations: .uint8Asymmetric, placement: .weightedInputs, bias: .float,
-    weighted: ["Conv", "ConvTranspose", "Gemm", "MatMul"], quantizesProducts: true,
-    arithmetic: ["AveragePool", "GlobalAveragePool"], movement: commuting,
-    absorbed: [], sharing: ["Concat"], fusesMatMulBias: true, rules: .openVINO)
+  package static let openVINO: TargetPreset = {
+    var target = TargetPreset(
+      name: "openvino", activations: .uint8Asymmetric, placement: .weightedInputs, bias: .float,
+      weighted: ["Conv", "ConvTranspose", "Gemm", "MatMul"], quantizesProducts: true,
+      arithmetic: ["AveragePool", "GlobalAveragePool"], movement: commuting,
+      absorbed: [], sharing: ["Concat"], fusesMatMulBias: true, rules: .openVINO)
+    target.centered = .int8Symmetric
+    target.dropsUnitPairs = true
+    return target
+  }()
 
   /// Qualcomm's HTP through onnxruntime: whole graphs of node units, each with Q/DQ on all sides.
   package static let qnn: TargetPreset = {

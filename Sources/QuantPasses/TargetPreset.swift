@@ -46,6 +46,11 @@ package struct TargetPreset: Sendable {
   /// The type of activations that 8 bits drown, where the target has kernels for it; all activations of such a kernel have
   /// it. nil leaves those tensors float.
   package var wideActivations: ElementType?
+  /// The grid of activations that may have no zero point: factors of products of two activations, inputs of ConvTranspose
+  /// (`weightedInputs`). nil where they are as all others.
+  package var centered: QuantizationScheme?
+  /// The engine drops a pair with scale 1 and zero point 0.
+  package var dropsUnitPairs = false
   /// Convolutions may be written with channels of one range and a Mul behind them.
   package var equalizes = false
   /// Weighted operators whose weight has one scale, whatever `isPerChannel` says.

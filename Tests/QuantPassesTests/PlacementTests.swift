@@ -104,6 +104,47 @@ struct PlacementTests {
       builder.node("Gemm", ["f", "g.w"], ["y"], name: "gemm")
       builder.output("y")
     },
+    Pattern(name: "fan-out") { builder in
+      builder.input("x", [1, 16, 4, 4])
+      convolution(&builder, "x", "c1")
+      builder.node("Relu", ["c1"], ["r"], name: "relu")
+      convolution(&builder, "r", "y")
+      convolution(&builder, "r", "z", kernel: 3)
+      builder.node("Tanh", ["r"], ["t"], name: "tanh")
+      for name in ["y", "z", "t"] { builder.output(name) }
+    },
+    Pattern(name: "gemv") { builder in
+      builder.input("x", [1, 64])
+      builder.input("rows", [8, 64])
+      builder.weight("g.w", [64, 32])
+      builder.weight("h.w", [64, 32])
+      builder.node("Gemm", ["x", "g.w"], ["y"], name: "one.row")
+      builder.node("Gemm", ["rows", "h.w"], ["z"], name: "eight.rows")
+      builder.output("y", [1, 32])
+      builder.output("z", [8, 32])
+    },
+    Pattern(name: "heads") { builder in
+      builder.input("x", [1, 16, 4, 4])
+      convolution(&builder, "x", "c1")
+      builder.node("Relu", ["c1"], ["r"], name: "relu")
+      convolution(&builder, "r", "boxes")
+      convolution(&builder, "r", "scores")
+      builder.node("Sigmoid", ["scores"], ["probabilities"], name: "sigmoid")
+      builder.node("Concat", ["boxes", "probabilities"], ["all"], name: "concat", [Attribute("axis", int: 1)])
+      builder.constant("shape", Tensor([Int64(1), 32, 16], shape: [3]))
+      builder.node("Reshape", ["all", "shape"], ["y"], name: "reshape")
+      builder.node("ArgMax", ["r"], ["best"], name: "argmax", [Attribute("axis", int: 1)])
+      builder.output("y")
+      builder.output("best", nil, .int64)
+    },
+    Pattern(name: "transposed") { builder in
+      builder.input("x", [1, 16, 4, 4])
+      convolution(&builder, "x", "c1")
+      builder.weight("up.w", [16, 16, 2, 2])
+      builder.node("ConvTranspose", ["c1", "up.w"], ["up"], name: "up", [Attribute("strides", ints: [2, 2])])
+      convolution(&builder, "up", "y")
+      builder.output("y")
+    },
     Pattern(name: "unknown") { builder in
       builder.input("x", [1, 16, 4, 4])
       convolution(&builder, "x", "c1")

@@ -120,6 +120,50 @@ struct TargetTests {
     #expect(other?.isQuantized == false && other?.rule.id == "TRT-P11")
   }
 
+  /// x (reaches below 0) times y, and the transposed convolution of x.
+  private func centered() -> GraphBuilder {
+    var builder = GraphBuilder()
+    builder.input("x", [1, 8, 4, 4])
+    builder.input("y", [1, 8, 4, 4])
+    builder.node("MatMul", ["x", "y"], ["product"], name: "product")
+    builder.weight("w", [8, 8, 2, 2])
+    builder.node("ConvTranspose", ["product", "w"], ["z"], name: "transposed")
+    builder.output("z")
+    return builder
+  }
+
+  @Test func openVINOTakesNoZeroPointsInProducts() throws {
+    func parameters(_ target: TargetPreset, x: [Float]) throws -> [String: QuantizationParameters] {
+      let model = centered().model
+      let statistics = evenStatistics(model, x)
+      let report = try QuantizationPipeline(InsertionOptions(target: target), statistics: statistics).run(on: model)
+      return Dictionary(
+        report.decisions.compactMap { decision in decision.parameters.map { (decision.tensor, $0) } },
+        uniquingKeysWith: { first, _ in first })
+    }
+    for (name, found) in try parameters(.openVINO, x: [-1, 3]) where ["x", "y", "product"].contains(name) {
+      #expect(found.elementType == .int8 && found.zeroPoint == 0, "\(name)")
+    }
+    // Where nothing is negative only the second factor gives up a bit.
+    let positive = try parameters(.openVINO, x: [0, 3])
+    #expect(positive["x"]?.elementType == .uint8 && positive["x"]?.zeroPoint == 0)
+    #expect(positive["y"]?.elementType == .int8 && positive["y"]?.zeroPoint == 0)
+    #expect(positive["product"]?.elementType == .uint8)
+    #expect(try parameters(.onnxRuntime, x: [-1, 3])["x"]?.elementType == .uint8)
+  }
+
+  @Test func openVINOHasNoScaleOfOne() throws {
+    let scale = { (target: TargetPreset) throws -> Float? in
+      let model = self.gemm(columns: 16).model
+      let report = try QuantizationPipeline(
+        InsertionOptions(target: target), statistics: evenStatistics(model, [0, 255])
+      ).run(on: model)
+      return report.decisions.first { $0.tensor == "x" }?.parameters?.scale
+    }
+    #expect(try scale(.openVINO) == Float(1).nextUp)
+    #expect(try scale(.onnxRuntime) == 1)
+  }
+
   @Test func overrides() throws {
     var options = InsertionOptions(target: .onnxRuntime)
     var entry = TensorOverride(try Selector("tensor:x"))

@@ -3,6 +3,7 @@ what its own MatMulNBits quantizer gives at the same bits and block.
 
 usage: weight_only.py [--large]      --large: also a model of 4 GiB, its time and its memory
 """
+import json
 import logging
 import os
 import pathlib
@@ -18,7 +19,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from support import ONNXQ, onnxq, shared_data
+from support import ONNXQ, onnxq, run_model, shared_data
 
 logging.disable(logging.INFO)
 failures = []
@@ -199,42 +200,70 @@ def dynamic(folder):
         check(operators(ours) == operators(theirs),
               f"dynamic: quantizers, integer products, products {operators(ours)}, peer {operators(theirs)}")
     check(own >= best - 1e-4, f"dynamic: cosine {own:.5f}, the peer's better one {best:.5f}")
-    sample = folder / "input.npz"
     few = {name: value[:2] for name, value in feeds.items()}
-    numpy.savez(sample, **few)
-    outcome = onnxq("run", ours, "--input", sample, "--output-dir", folder / "executed", "--executor", "float")
-    check(outcome.code == 0, f"dynamic: the float executor runs it (exit {outcome.code})")
-    if outcome.code == 0:
-        result = numpy.load(next(iter(sorted((folder / "executed").rglob("*.npy")))))
-        # Codes flip where sums differ in the last bit, so the two are compared by their distance from the float model.
-        value, peer_value = cosine(result), cosine(run(ours, few))
-        check(value >= peer_value - 0.003, f"dynamic: cosine {value:.5f} in the float executor, {peer_value:.5f} in onnxruntime")
+    result = run_model(ours, few, folder / "executed", "--executor", "float")[next(iter(onnx.load(str(ours)).graph.output)).name]
+    # Codes flip where a sum before them differs in the last bit, so the two are compared by their distance from the float model.
+    value, peer_value = cosine(result), cosine(run(ours, few))
+    check(value >= peer_value - 0.003, f"dynamic: cosine {value:.5f} in the float executor, {peer_value:.5f} in onnxruntime")
+    exact_products(folder, ours, few)
 
 
-def large_model(folder, gibibytes=4):
-    """A chain of products with weights in one data file; the values repeat, so that making it is quick."""
-    size = 4096
-    count = gibibytes * (1 << 30) // (size * size * 4)
-    generator = numpy.random.default_rng(1)
-    block = (generator.standard_normal((size, size)) * 0.02).astype(numpy.float32)
-    block[generator.random((size, size)) < 0.5] = 0
-    initializers, nodes = [], []
-    with open(folder / "large.data", "wb") as data:
-        for index in range(count):
-            name = f"weight_{index}"
-            numpy.roll(block, index * 7, 0).tofile(data)
-            tensor = TensorProto(name=name, dims=[size, size], data_type=TensorProto.FLOAT)
-            tensor.data_location = TensorProto.EXTERNAL
-            for key, value in (("location", "large.data"), ("offset", index * size * size * 4), ("length", size * size * 4)):
-                tensor.external_data.add(key=key, value=str(value))
-            initializers.append(tensor)
-            nodes.append(helper.make_node("MatMul", [f"x{index}", name], [f"x{index + 1}"], name=f"product_{index}"))
-    graph = helper.make_graph(
-        nodes, "large", [helper.make_tensor_value_info("x0", TensorProto.FLOAT, [1, size])],
-        [helper.make_tensor_value_info(f"x{count}", TensorProto.FLOAT, [1, size])], initializers)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, str(folder / "large.onnx"))
-    return size * size * 4
+def exact_products(folder, path, feeds):
+    """DynamicQuantizeLinear, MatMulInteger and the scaling of its sums, given onnxruntime's own inputs: equal to the bit."""
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
+    quantizers = [node for node in model.graph.node if node.op_type == "DynamicQuantizeLinear"]
+    known = {name for node in quantizers for name in node.output} | {item.name for item in model.graph.initializer}
+    nodes = list(quantizers)
+    for node in model.graph.node:
+        if node.op_type in ("MatMulInteger", "Cast", "Mul") and all(name in known for name in node.input):
+            nodes.append(node)
+            known.update(node.output)
+    types = {value.name: value for value in list(model.graph.value_info) + list(model.graph.output)}
+    sources = list(dict.fromkeys(node.input[0] for node in quantizers))
+    tapped = onnx.ModelProto()
+    tapped.CopyFrom(model)
+    have = {value.name for value in model.graph.output}
+    tapped.graph.output.extend(types[name] for name in sources if name not in have)
+    onnx.save(tapped, str(folder / "tapped.onnx"))
+    loaded = session(folder / "tapped.onnx")
+    wanted = {item.name for item in loaded.get_inputs()}
+    values = loaded.run(sources, {name: value for name, value in feeds.items() if name in wanted})
+    outputs = [helper.make_empty_tensor_value_info(name) for node in nodes for name in node.output]
+    used = {name for node in nodes for name in node.input}
+    part = helper.make_model(
+        helper.make_graph(
+            nodes, "products",
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape) for name, value in zip(sources, values, strict=True)],
+            [types.get(output.name, output) for output in outputs],
+            [item for item in model.graph.initializer if item.name in used]),
+        opset_imports=model.opset_import, ir_version=model.ir_version)
+    onnx.save(part, str(folder / "part.onnx"))
+    inputs = dict(zip(sources, values, strict=True))
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    peer = onnxruntime.InferenceSession(str(folder / "part.onnx"), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in outputs]
+    theirs = dict(zip(names, peer.run(names, inputs), strict=True))
+    own = run_model(folder / "part.onnx", inputs, folder / "parted", "--executor", "float")
+    differing = [name for name in names if not numpy.array_equal(own[name], theirs[name])]
+    check(not differing, f"dynamic: {len(quantizers)} quantizers and {len(nodes) - len(quantizers)} nodes behind them, "
+          f"{len(differing)} outputs differ from onnxruntime's" + "".join(f", {name}" for name in differing[:3]))
+
+
+# A process begins with the peak of the one that started it, so a small one stands between.
+MEASURE = """
+import json, os, subprocess, sys, time
+started = time.monotonic()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(json.dumps([status, time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024]))
+"""
+
+
+def measured(arguments, folder):
+    """Exit status, seconds, seconds of processors and peak bytes of one run of onnxq."""
+    command = [sys.executable, "-c", MEASURE, str(ONNXQ), *arguments]
+    return json.loads(subprocess.run(command, cwd=folder, check=True, capture_output=True).stdout)
 
 
 def large(folder):
@@ -247,17 +276,11 @@ def large(folder):
         copies.append(time.monotonic() - started)
         (folder / "copy.data").unlink()
     for arguments in (["int4", "--block", "32", "--method", "rtn"], ["int8", "--method", "rtn"], ["int4", "--block", "32"]):
-        started = time.monotonic()
-        process = subprocess.Popen(
-            [str(ONNXQ), "insert-qdq", "large.onnx", "--weights", *arguments, "-o", "out.onnx"], cwd=folder,
-            stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - started
-        peak = usage.ru_maxrss * 1024
+        status, seconds, processors, peak = measured(["insert-qdq", "large.onnx", "--weights", *arguments, "-o", "out.onnx"], folder)
         what = " ".join(arguments)
         check(status == 0, f"4 GiB {what}: status {status}")
         check(peak < 300e6 + largest, f"4 GiB {what}: peak {peak / 1e6:.0f} MB, largest tensor {largest / 1e6:.0f} MB")
-        text = f"4 GiB {what}: {seconds:.1f} s ({usage.ru_utime + usage.ru_stime:.1f} s of processors), copying {min(copies):.1f} to {max(copies):.1f} s"
+        text = f"4 GiB {what}: {seconds:.1f} s ({processors:.1f} s of processors), copying {min(copies):.1f} to {max(copies):.1f} s"
         if "rtn" in arguments:
             check(seconds < 2 * max(copies), text)
         else:

@@ -20,6 +20,7 @@ extension Insertion {
     var sources: [Value: TensorJudge.Measured] = [:]
     var groups: [Value: [Value]] = [:]
     var order: [Value] = []
+    var moved = Set<Value>()
     let tensors = quantizedTensors()
     for (tensor, _) in tensors {
       let root = plan.groups.root(tensor)
@@ -51,7 +52,10 @@ extension Insertion {
         let union = ValueRange(ranges.map(\.range.lower).min() ?? 0, ranges.map(\.range.upper).max() ?? 0)
         shared = try scheme.parameters(for: union)
       }
-      for tensor in members where parameters[tensor] == nil { parameters[tensor] = shared.rounded(to: types[tensor]) }
+      for tensor in members where parameters[tensor] == nil {
+        parameters[tensor] = shared.rounded(to: types[tensor])
+        if trained == nil, moveOffUnit(tensor) { moved.insert(tensor) }
+      }
       if !wideNodes.isEmpty, members.allSatisfy({ judge.widening($0) == nil }) {
         let union = ValueRange(ranges.map(\.range.lower).min() ?? 0, ranges.map(\.range.upper).max() ?? 0)
         let isFixed = ranges.count == 1 && first.method == "fixed"
@@ -69,6 +73,9 @@ extension Insertion {
       case .measured(let measured):
         let source = sources[tensor] ?? measured
         (decision.method, decision.range) = (source.method, source.range)
+        if moved.contains(tensor) {
+          (decision.rule, decision.reason) = (.openVINOUnit, PlacementRule.openVINOUnit.sentence)
+        }
         if let reason = judge.widening(tensor) { (decision.rule, decision.reason) = (.rescued, reason) }
         if overrides.tensors[tensor] != nil {
           (decision.rule, decision.reason) = (.override, PlacementRule.override.sentence)
@@ -97,8 +104,35 @@ extension Insertion {
       }
       found = (change, tensor)
     }
-    let base = members.contains { judge.widening($0) != nil } ? target.wideScheme : target.activations
+    let base: QuantizationScheme
+    if members.contains(where: { judge.widening($0) != nil }) {
+      base = target.wideScheme
+    } else if let centered = target.centered, try needsCenter(members) {
+      base = centered
+    } else {
+      base = target.activations
+    }
     return found?.change.applied(to: base) ?? base
+  }
+
+  /// Whether a reader takes no zero point, and the tensors' own grid would have one or the wrong type.
+  private func needsCenter(_ members: [Value]) throws -> Bool {
+    if members.contains(where: plan.signed.contains) { return true }
+    guard members.contains(where: plan.centered.contains) else { return false }
+    return try members.contains {
+      guard case .measured(let measured) = try judge.verdict($0) else { return false }
+      return measured.range.lower < 0
+    }
+  }
+
+  /// Moves a scale of 1 to the next larger number of its type where the engine would drop the pair.
+  private mutating func moveOffUnit(_ tensor: Value) -> Bool {
+    guard target.dropsUnitPairs, let unit = parameters[tensor], unit.scales == [1], unit.zeroPoints == [0] else {
+      return false
+    }
+    let next = QuantizationParameters(elementType: unit.elementType, scale: Float(1).nextUp, zeroPoint: 0)
+    parameters[tensor] = next.rounded(to: types[tensor])
+    return true
   }
 
   private func meetsWideKernel(_ tensor: Value) -> Bool {

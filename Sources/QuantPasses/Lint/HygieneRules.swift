@@ -8,7 +8,8 @@ extension LintRule {
     "QDQ002", .warning, "A scale is a normal float: engines flush smaller ones to zero.",
     fix: "give the tensor a range of at least 1e-30, or leave it float")
   static let requantization = LintRule(
-    "QDQ003", .warning, "Where a DQ feeds a Q directly, both have the same parameters; else values are rounded twice.",
+    "QDQ003", .warning,
+    "Where a DQ feeds a Q of as many bits, both have the same parameters; else values are rounded twice.",
     fix: "use one scale and zero point for the tensor")
   static let doublePair = LintRule(
     "QDQ004", .warning, "A tensor is quantized once, not by two equal pairs in a row.", fix: "take the second pair out")
@@ -111,7 +112,7 @@ struct HygieneRules {
           &report, .doublePair, node, node.input(0),
           "\(node.label) quantizes again what \(before.node.label) gave back",
           isFixable: isSecondPair(quantizer, context))
-      } else if before.isConstant, quantizer.isConstant {
+      } else if before.isConstant, quantizer.isConstant, before.type.bitWidth == quantizer.type.bitWidth {
         add(
           &report, .requantization, node, node.input(0),
           "\(before.node.label) (\(OnnxRuntimeSelection.text(before))) feeds \(node.label) "

@@ -7,12 +7,16 @@ extension LintRule {
   static let ovPartial = LintRule(
     "OV002", .warning, "Input and weight of a weighted operator are both quantized.", fix: "quantize the other, too")
   static let ovWeight = LintRule(
-    "OV003", .warning, "Weights are int8 and symmetric: zero points of weights cost a pass over the input.",
+    "OV003", .warning, "Weights are int8 around 0: a convolution with others runs in float.",
     fix: "use int8 weights with zero point 0")
   static let ovUnit = LintRule(
     "OV004", .warning,
     "The pair behind a transposed input of the graph has another scale than 1: OpenVINO drops such a pair.",
     fix: "give the tensor a range that is a little wider")
+  static let ovCentered = LintRule(
+    "OV005", .warning,
+    "Factors of a product of two activations and inputs of ConvTranspose have zero point 0; the second factor is int8.",
+    fix: "quantize them symmetrically to int8")
   static let qnnFloat = LintRule(
     "QNN001", .warning, "Every operator reads DQ and feeds Q: float islands leave the accelerator.",
     fix: "put Q/DQ on all its tensors")
@@ -24,7 +28,9 @@ extension LintRule {
     "INT001", .warning, "Every operator but those that move elements runs in integers.",
     fix: "insert Q/DQ for the target integer")
 
-  static let otherTargets = [ovType, ovPartial, ovWeight, ovUnit, qnnFloat, qnnType, qnnDynamic, integerFloat]
+  static let otherTargets = [
+    ovType, ovPartial, ovWeight, ovUnit, ovCentered, qnnFloat, qnnType, qnnDynamic, integerFloat,
+  ]
 }
 
 /// Targets that take an operator into integers by the Q/DQ around it alone.
@@ -90,13 +96,26 @@ struct RegionRules {
     guard OnnxRuntimeSelection.is8Bit(data.type), OnnxRuntimeSelection.is8Bit(weight.type) else {
       return ("float", .ovType, "\(data.type.name) by \(weight.type.name)")
     }
-    if node.opType == "MatMul", !context.isConstantOperand(node.input(1)), isAttention(node, context) {
-      return ("float", nil, "the products of an attention and its Softmax are one fused subgraph")
+    if node.opType == "MatMul", !context.isConstantOperand(node.input(1)) {
+      guard data.hasZeroPoint(0), weight.hasZeroPoint(0), weight.type == .int8 else {
+        return (
+          "float", .ovCentered,
+          "a product of two activations with a zero point, or a second factor of \(weight.type.name)"
+        )
+      }
+      return ("int8", nil, "both factors are quantized around 0")
+    }
+    if node.opType == "ConvTranspose", !data.hasZeroPoint(0) {
+      return ("float", .ovCentered, "its input has a zero point")
+    }
+    let isSigned = weight.type == .int8
+    let hasPoint = !weight.hasZeroPoint(0)
+    if node.isStandard("Conv", "ConvTranspose") ? hasPoint || !isSigned : !isSigned && !hasPoint {
+      return ("float", .ovWeight, "its weight is \(weight.type.name)\(hasPoint ? " with a zero point" : "")")
     }
     if data.scales == [1], data.hasZeroPoint(0), isTransposedInput(data, context) {
       return ("float", .ovUnit, "the pair on its input, of scale 1 and zero point 0, is dropped")
     }
-    if !weight.hasZeroPoint(0) { return ("int8", .ovWeight, "has a weight with a zero point") }
     return ("int8", nil, "input and weight are quantized")
   }
 
@@ -107,27 +126,6 @@ struct RegionRules {
       pad.input(2) == nil || context.constants.tensor(pad.input(2))?.floats?.first == 0
     else { return nil }
     return context.dequantize(before: pad, 0)
-  }
-
-  /// A product of activations whose result a Softmax reads, or that reads one.
-  private func isAttention(_ node: Node, _ context: LintContext) -> Bool {
-    var value = node.input(0)
-    for _ in 0..<8 {
-      guard let producer = value?.producer else { break }
-      if producer.isStandard("Softmax") { return true }
-      guard context.quantizers[producer] != nil || producer.isStandard("Reshape", "Transpose") else { break }
-      value = producer.input(0)
-    }
-    value = node.output(0)
-    for _ in 0..<12 {
-      guard let readers = value?.consumers, readers.count == 1, let reader = readers.first else { break }
-      if reader.isStandard("Softmax") { return true }
-      guard context.quantizers[reader] != nil || reader.isStandard("Add", "Mul", "Div", "Where", "Reshape") else {
-        break
-      }
-      value = reader.output(0)
-    }
-    return false
   }
 
   /// The pair stands behind a Transpose of an input of the graph.

@@ -207,12 +207,15 @@ struct TensorRTRules {
     {
       add(.trtPartial, node.input(data == nil ? 0 : 1), "\(node.label) has one quantized input: it runs in float")
     }
-    if ["Relu", "Clip", "LeakyRelu"].contains(node.opType), let data, let quantize = data.node.input(0)?.producer,
-      let before = quantize.input(0)?.producer, before.isStandard("Conv", "ConvTranspose", "Gemm")
+    // The accelerator wants a scale on every tensor that no activation absorbs.
+    let fusing = isDLA ? ["Relu", "Clip"] : ["Relu", "Clip", "LeakyRelu"]
+    if fusing.contains(node.opType), let data, let quantize = data.node.input(0)?.producer,
+      let sum = quantize.input(0), let before = sum.producer, before.isStandard("Conv", "ConvTranspose", "Gemm"),
+      sum.consumers.count == 1, data.node.output(0)?.consumers.count == 1
     {
       add(.trtInside, node.input(0), "Q/DQ between \(before.label) and \(node.label) keep the two from fusing")
     }
-    if node.opType == "Add", let data, let second {
+    if node.opType == "Add", !isDLA, let data, let second {
       let sources = [data, second].map { $0.node.input(0)?.producer?.input(0)?.producer }
       if sources.contains(where: { $0.map { $0.isStandard("Conv") } ?? false }) {
         add(
@@ -226,12 +229,14 @@ struct TensorRTRules {
         add(.trtConcat, node.output(0), "the inputs of \(node.label) have \(Set(scales).count) different scales")
       }
     }
-    if node.isStandard("Conv"), let data, let pad = data.node.input(0)?.producer?.input(0)?.producer,
+    if node.isStandard("Conv"), !isDLA, let data, let pad = data.node.input(0)?.producer?.input(0)?.producer,
       pad.isStandard("Pad")
     {
       add(.trtPad, node.input(0), "Q/DQ between \(pad.label) and \(node.label)")
     }
-    if Self.unsuited.contains(node.opType), data != nil, !context.quantizes(node.output(0)).isEmpty {
+    let isUnsuited =
+      Self.unsuited.contains(node.opType) && !(isDLA && TargetPreset.tensorRTDLA.arithmetic.contains(node.opType))
+    if isUnsuited, data != nil, !context.quantizes(node.output(0)).isEmpty {
       add(.trtUnsuited, node.output(0), "\(node.label) is between Q/DQ and has no int8 form worth having")
     }
   }
@@ -248,6 +253,17 @@ struct TensorRTRules {
           .trtFanOut, other.node, tensor,
           "\(tensor.name) is quantized by \(node.label) and otherwise by \(other.node.label)")
       }
+    }
+    let shared = context.graph.nodes.first { node in
+      guard let quantizer = context.dequantize(node), !context.isConstantOperand(quantizer.node.output(0)) else {
+        return false
+      }
+      return (node.output(0)?.consumers ?? []).count { Self.weighted.contains($0.opType) } > 1
+    }
+    if let shared, let tensor = shared.output(0) {
+      add(
+        .trtRefit, shared, tensor,
+        "\(tensor.name) has several readers, perhaps others too: their equal scales are frozen")
     }
   }
 
